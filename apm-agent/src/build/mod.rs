@@ -1,0 +1,256 @@
+//! Turns an exchange into a transaction or a span: name, type, statement, destination, outcome.
+//!
+//! These are the values the rest of the pipeline hands on; `correlate` gives them their place in a trace and
+//! `intake` writes them down in Elastic's words.
+
+use crate::correlate::{SpanId, TraceId};
+
+pub mod destination;
+pub mod outcome;
+pub mod span;
+pub mod sql;
+pub mod transaction;
+
+/// What leaves the pipeline, for one service instance.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Document {
+    /// A request the service answered, or a call with no certain parent.
+    Transaction(Transaction),
+    /// A call the service made.
+    Span(Span),
+    /// Something that went wrong.
+    Error(ErrorEvent),
+}
+
+/// Microseconds since 1970-01-01T00:00:00Z.
+pub type EpochMicros = u64;
+
+/// Success or failure, as Elastic counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It worked.
+    Success,
+    /// It did not.
+    Failure,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// Place of an event in a trace.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place {
+    /// The trace.
+    pub trace: TraceId,
+    /// The event's own id.
+    pub id: SpanId,
+    /// The parent event, if there is one.
+    pub parent: Option<SpanId>,
+    /// Rate the trace was sampled with; `None`: started elsewhere and not known.
+    pub sample_rate: Option<f64>,
+}
+
+/// A request handled by the service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transaction {
+    /// Place in the trace.
+    pub place: Place,
+    /// For example `GET unknown route`.
+    pub name: String,
+    /// `request`, or `exit` for a call with no certain parent.
+    pub kind: &'static str,
+    /// For example `HTTP 2xx`.
+    pub result: Option<String>,
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Start.
+    pub start: EpochMicros,
+    /// Duration in nanoseconds.
+    pub duration: u64,
+    /// Spans sent for it.
+    pub spans_started: u32,
+    /// Spans dropped by limits.
+    pub spans_dropped: u32,
+    /// Statistics of dropped spans.
+    pub dropped_spans: Vec<DroppedSpans>,
+    /// HTTP request and response.
+    pub http: Option<HttpContext>,
+}
+
+/// Statistics of spans that were dropped, by target and outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DroppedSpans {
+    /// Target of the calls.
+    pub target: ServiceTarget,
+    /// Their outcome.
+    pub outcome: Outcome,
+    /// How many.
+    pub count: u64,
+    /// Sum of their durations, µs.
+    pub sum_us: u64,
+}
+
+/// An HTTP request as the server saw it, already sanitised.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HttpContext {
+    /// Method.
+    pub method: String,
+    /// "1.0" or "1.1".
+    pub version: String,
+    /// URL parts.
+    pub url: Url,
+    /// Request headers; several of one name are kept in order.
+    pub headers: Vec<(String, String)>,
+    /// The request has a body that was not captured.
+    pub body_redacted: bool,
+    /// Peer address without port.
+    pub remote_address: Option<String>,
+    /// Status; `None`: none was sent or it is unknown.
+    pub status: Option<u16>,
+    /// Response headers.
+    pub response_headers: Vec<(String, String)>,
+}
+
+/// URL of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Url {
+    /// Whole URL.
+    pub full: String,
+    /// Request target as sent.
+    pub raw: String,
+    /// `http` or `https`.
+    pub protocol: String,
+    /// Host without port and brackets.
+    pub hostname: String,
+    /// Port, when it is known.
+    pub port: Option<u16>,
+    /// Path.
+    pub pathname: String,
+    /// Query without `?`.
+    pub search: Option<String>,
+}
+
+/// A call to another service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Span {
+    /// Place in the trace.
+    pub place: Place,
+    /// The transaction it belongs to.
+    pub transaction: SpanId,
+    /// For example `SELECT FROM products`.
+    pub name: String,
+    /// `db`, `external`, …
+    pub kind: &'static str,
+    /// `postgresql`, `http`, …
+    pub subtype: &'static str,
+    /// `query`, `GET`, …
+    pub action: String,
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Start.
+    pub start: EpochMicros,
+    /// Duration in nanoseconds.
+    pub duration: u64,
+    /// Where the call went.
+    pub destination: Destination,
+    /// Several like spans merged into this one.
+    pub composite: Option<Composite>,
+    /// Database call.
+    pub db: Option<DbContext>,
+    /// HTTP call.
+    pub http: Option<HttpCall>,
+}
+
+/// Several spans reported as one (`exact_match` compression).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Composite {
+    /// `exact_match` or `same_kind`.
+    pub strategy: &'static str,
+    /// Number of spans, at least 2.
+    pub count: u32,
+    /// Sum of durations, ns.
+    pub sum: u64,
+}
+
+/// Where a call went.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destination {
+    /// Host name or address, without brackets.
+    pub address: Option<String>,
+    /// Port.
+    pub port: Option<u16>,
+    /// Service called.
+    pub target: ServiceTarget,
+}
+
+/// Type and name of the service called (`service.target`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ServiceTarget {
+    /// `postgresql`, `http`, …
+    pub kind: String,
+    /// Database, `host:port`, …
+    pub name: Option<String>,
+}
+
+/// A database call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DbContext {
+    /// Database name.
+    pub instance: Option<String>,
+    /// Statement, at most 10,000 characters.
+    pub statement: Option<String>,
+    /// `sql`
+    pub kind: &'static str,
+    /// Session user.
+    pub user: Option<String>,
+    /// Rows, from the command tag.
+    pub rows_affected: Option<u64>,
+}
+
+/// An outgoing HTTP call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpCall {
+    /// Full URL without user info.
+    pub url: String,
+    /// Method.
+    pub method: String,
+    /// Status; `None`: none came or it is unknown.
+    pub status: Option<u16>,
+}
+
+/// An error.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorEvent {
+    /// 32 hexadecimal digits.
+    pub id: TraceId,
+    /// When.
+    pub time: EpochMicros,
+    /// Trace, transaction and parent, when it happened inside one.
+    pub within: Option<ErrorPlace>,
+    /// Where it happened, short.
+    pub culprit: Option<String>,
+    /// Class of the error.
+    pub kind: String,
+    /// Message.
+    pub message: String,
+    /// Code (errno name, SQLSTATE).
+    pub code: Option<String>,
+    /// The program dealt with it, as far as we know.
+    pub handled: bool,
+}
+
+/// Where in a trace an error happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorPlace {
+    /// Trace.
+    pub trace: TraceId,
+    /// Transaction.
+    pub transaction: SpanId,
+    /// Span or transaction it happened in.
+    pub parent: SpanId,
+    /// Copied from the transaction.
+    pub transaction_name: Option<String>,
+    /// Copied from the transaction.
+    pub transaction_type: Option<&'static str>,
+    /// Copied from the transaction.
+    pub sampled: bool,
+}

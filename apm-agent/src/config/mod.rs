@@ -1,0 +1,207 @@
+//! Settings: from flags, environment, a YAML file and defaults, in that order; every value remembers where it came from.
+
+use std::{path::PathBuf, time::Duration};
+
+/// Everything a run is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Which processes.
+    pub targets: Targets,
+    /// Where documents go.
+    pub outputs: Outputs,
+    /// How documents are made.
+    pub capture: Capture,
+    /// Service fields that override detection (`ELASTIC_APM_SERVICE_NAME` and friends of the agent itself).
+    pub service: ServiceOverrides,
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub log_level: String,
+}
+
+/// Which processes to watch: those that match any include and no exclude, and their children.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Targets {
+    /// Process ids.
+    pub pids: Vec<u32>,
+    /// Executable paths or globs.
+    pub executables: Vec<String>,
+    /// Listening ports.
+    pub ports: Vec<u16>,
+    /// Every process.
+    pub all: bool,
+    /// Executables never watched: paths or globs.
+    pub exclude_executables: Vec<String>,
+    /// Processes never watched because they listen on one of these ports.
+    pub exclude_ports: Vec<u16>,
+    /// Process ids never watched.
+    pub exclude_pids: Vec<u32>,
+}
+
+/// Where documents go. No server and no file: the console.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outputs {
+    /// Base URL of APM Server.
+    pub server_url: Option<String>,
+    /// Secret token, sent as `Bearer`.
+    pub secret_token: Option<String>,
+    /// API key, wins over the token.
+    pub api_key: Option<String>,
+    /// Check the server's certificate.
+    pub verify_server_cert: bool,
+    /// Extra root certificates, PEM.
+    pub server_ca_cert_file: Option<PathBuf>,
+    /// Time for the server's answer.
+    pub server_timeout: Duration,
+    /// A request ends at this many compressed bytes.
+    pub api_request_size: u64,
+    /// A request ends after this time.
+    pub api_request_time: Duration,
+    /// Events queued at most; more are dropped and counted.
+    pub max_queue_size: usize,
+    /// NDJSON file.
+    pub file: Option<PathBuf>,
+    /// The file is rotated at this size, bytes.
+    pub file_rotate_size: u64,
+    /// Rotated files kept.
+    pub file_rotate_keep: u32,
+    /// Print the live tree: `None` means yes when there is neither server nor file.
+    pub console: Option<bool>,
+    /// `auto`, `always` or `never`.
+    pub color: Color,
+}
+
+/// When to colour the console.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Color {
+    /// On a terminal.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How documents are made. Names and defaults are Elastic's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Capture {
+    /// `transaction_sample_rate`
+    pub sample_rate: f64,
+    /// `transaction_max_spans`
+    pub max_spans: u32,
+    /// `transaction_ignore_urls`
+    pub ignore_urls: Vec<String>,
+    /// `capture_headers`
+    pub headers: bool,
+    /// `sanitize_field_names`
+    pub sanitize_field_names: Vec<String>,
+    /// `use_path_as_transaction_name`
+    pub use_path_as_name: bool,
+    /// `transaction_name_groups`
+    pub name_groups: Vec<String>,
+    /// `span_compression_enabled`
+    pub compression: bool,
+    /// `span_compression_exact_match_max_duration`
+    pub compression_exact_match: Duration,
+    /// `span_compression_same_kind_max_duration`
+    pub compression_same_kind: Duration,
+    /// `exit_span_min_duration`
+    pub exit_span_min_duration: Duration,
+    /// `trace_continuation_strategy`
+    pub continuation: Continuation,
+    /// What becomes of a call with no certain parent.
+    pub orphans: Orphans,
+}
+
+/// `trace_continuation_strategy`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Continuation {
+    /// Use the incoming parent.
+    #[default]
+    Continue,
+    /// Always a new trace.
+    Restart,
+    /// A new trace unless `tracestate` has an `es` entry.
+    RestartExternal,
+}
+
+/// What becomes of a call with no certain parent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orphans {
+    /// Reported as an exit transaction with one span.
+    #[default]
+    Keep,
+    /// Dropped and counted.
+    Drop,
+}
+
+/// Service fields set for every target.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ServiceOverrides {
+    /// Service name.
+    pub name: Option<String>,
+    /// Service version.
+    pub version: Option<String>,
+    /// Environment.
+    pub environment: Option<String>,
+    /// Instance name.
+    pub node_name: Option<String>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// Labels.
+    pub global_labels: Vec<(String, String)>,
+}
+
+impl Default for Outputs {
+    fn default() -> Self {
+        Self {
+            server_url: None,
+            secret_token: None,
+            api_key: None,
+            verify_server_cert: true,
+            server_ca_cert_file: None,
+            server_timeout: Duration::from_secs(30),
+            api_request_size: 768 * 1024,
+            api_request_time: Duration::from_secs(10),
+            max_queue_size: 8192,
+            file: None,
+            file_rotate_size: 100 * 1024 * 1024,
+            file_rotate_keep: 3,
+            console: None,
+            color: Color::Auto,
+        }
+    }
+}
+
+impl Default for Capture {
+    fn default() -> Self {
+        let words = |list: &[&str]| list.iter().map(|word| word.to_string()).collect();
+        Self {
+            sample_rate: 1.0,
+            max_spans: 500,
+            ignore_urls: Vec::new(),
+            headers: true,
+            sanitize_field_names: words(&[
+                "password",
+                "passwd",
+                "pwd",
+                "secret",
+                "*key",
+                "*token*",
+                "*session*",
+                "*credit*",
+                "*card*",
+                "*auth*",
+                "set-cookie",
+                "*principal*",
+            ]),
+            use_path_as_name: false,
+            name_groups: Vec::new(),
+            compression: true,
+            compression_exact_match: Duration::from_millis(50),
+            compression_same_kind: Duration::ZERO,
+            exit_span_min_duration: Duration::ZERO,
+            continuation: Continuation::Continue,
+            orphans: Orphans::Keep,
+        }
+    }
+}

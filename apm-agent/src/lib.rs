@@ -1,0 +1,25 @@
+//! apm-agent: watches processes that run unmodified and sends what Elastic's in-process agents would send.
+//!
+//! The data path, and the folders:
+//!
+//! ```text
+//! kernel event → stream → protocol → exchange → build → correlate → intake → send
+//! ```
+//!
+//! Invariants (each held by a test or a lint, see ARCHITECTURE.md): `protocol` knows bytes and time only; only
+//! `kernel` names aya, only `intake` names Elastic's fields, only `send` names an HTTP client; every buffer has a cap
+//! and a counter.
+
+pub mod build;
+pub mod config;
+pub mod correlate;
+pub mod exchange;
+pub mod intake;
+pub mod kernel;
+pub mod metadata;
+pub mod process;
+pub mod protocol;
+pub mod report;
+pub mod runtime;
+pub mod send;
+pub mod stream;

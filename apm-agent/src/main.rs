@@ -1,0 +1,2 @@
+//! The `apm-agent` command.
+fn main() {}

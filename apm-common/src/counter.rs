@@ -1,0 +1,46 @@
+//! Counters the kernel programs keep: one slot each in a per-CPU array map, summed by user space.
+
+/// Index of a counter in the kernel's per-CPU array.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Events written to the ring buffer.
+    EventsSent = 0,
+    /// Events that did not fit into the ring buffer.
+    EventsLost = 1,
+    /// Lost events that carried the first bytes of a client's turn: each is at least one request never seen.
+    TurnsLost = 2,
+    /// Payload bytes not captured because the budget of their turn was used up (intended, not a loss).
+    BytesOverBudget = 3,
+    /// User memory that could not be read (paged out or unmapped); the bytes become a gap.
+    ReadFaults = 4,
+    /// `iovec`s or `mmsghdr`s beyond the number looked at in one system call; the bytes become a gap.
+    VectorsTruncated = 5,
+    /// Connections not watched because the connection map was full.
+    ConnectionsFull = 6,
+    /// Processes not watched because the process map was full.
+    ProcessesFull = 7,
+    /// Connection attempts whose start time could not be kept because the map was full.
+    ConnectsFull = 8,
+    /// Kernel structures that could not be read (a layout the settings do not describe).
+    KernelReadFaults = 9,
+}
+
+/// Number of counters, the length of the kernel's array.
+pub const COUNTERS: u32 = 10;
+
+impl Counter {
+    /// Every counter with its name as `report` prints it, in index order.
+    pub const ALL: [(Counter, &'static str); COUNTERS as usize] = [
+        (Counter::EventsSent, "kernel.events.sent"),
+        (Counter::EventsLost, "kernel.events.lost"),
+        (Counter::TurnsLost, "kernel.turns.lost"),
+        (Counter::BytesOverBudget, "kernel.bytes.over_budget"),
+        (Counter::ReadFaults, "kernel.read_faults"),
+        (Counter::VectorsTruncated, "kernel.vectors_truncated"),
+        (Counter::ConnectionsFull, "kernel.connections_full"),
+        (Counter::ProcessesFull, "kernel.processes_full"),
+        (Counter::ConnectsFull, "kernel.connects_full"),
+        (Counter::KernelReadFaults, "kernel.kernel_read_faults"),
+    ];
+}

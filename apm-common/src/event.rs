@@ -1,0 +1,186 @@
+//! Events in the ring buffer, as the kernel programs write them and recordings keep them.
+//!
+//! Each record is an [`EventHeader`] followed by the body its `kind` names; a data event's payload follows its body.
+
+use crate::limits::{EXEC_PATH_BYTES, UNIX_PATH_BYTES};
+
+/// A record's body follows the header: see the type each value names.
+pub mod kind {
+    /// Bytes on a connection: [`DataBody`](super::DataBody), then `len` bytes.
+    pub const DATA: u16 = 1;
+    /// A connection seen for the first time, by accept, connect or its first bytes: [`ConnectionBody`](super::ConnectionBody).
+    pub const OPEN: u16 = 2;
+    /// A connection attempt that failed: [`ConnectionBody`](super::ConnectionBody) with `error`.
+    pub const CONNECT_FAILED: u16 = 3;
+    /// A watched process closed its descriptor or shut a direction down: [`CloseBody`](super::CloseBody).
+    pub const CLOSE: u16 = 4;
+    /// A process image was replaced: [`ExecBody`](super::ExecBody).
+    pub const EXEC: u16 = 5;
+    /// A watched process made a child process, which is watched too: [`ForkBody`](super::ForkBody).
+    pub const FORK: u16 = 6;
+    /// The last thread of a watched process ended: [`ExitBody`](super::ExitBody).
+    pub const EXIT: u16 = 7;
+}
+
+/// Start of every record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EventHeader {
+    /// `CLOCK_MONOTONIC` nanoseconds, taken in the kernel.
+    pub time: u64,
+    /// Process id (tgid) in the initial pid namespace.
+    pub pid: u32,
+    /// Thread id in the initial pid namespace.
+    pub tid: u32,
+    /// One of [`kind`].
+    pub kind: u16,
+    /// Flags of the kind.
+    pub flags: u16,
+    /// Payload bytes after the body.
+    pub len: u32,
+}
+
+/// The socket's bytes went out of the watched process (else they came in).
+pub const DATA_OUTGOING: u16 = 1;
+/// The first bytes after a change of direction.
+pub const DATA_TURN: u16 = 2;
+/// At least one earlier event of this direction was lost: the bytes before `position` are gone for good.
+pub const DATA_AFTER_LOSS: u16 = 4;
+/// The socket is registered with an epoll instance: an event loop may serve it, the thread is no evidence.
+pub const DATA_POLLED: u16 = 8;
+/// The read returned end of file; no bytes.
+pub const DATA_END: u16 = 16;
+/// The connection failed (`ECONNRESET`, `EPIPE`, …); no bytes.
+pub const DATA_ERROR: u16 = 32;
+
+/// Bytes on a connection.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DataBody {
+    /// The connection: inode number of its socket, the same in every process that holds it and never reused while it lives.
+    pub connection: u64,
+    /// Position of the payload's first byte in this direction, counted since the connection was first seen.
+    pub position: u64,
+    /// Bytes of the same call that follow the payload and were not captured.
+    pub skipped: u64,
+}
+
+/// We cannot say which end we are.
+pub const ROLE_UNKNOWN: u8 = 0;
+/// The watched process connected.
+pub const ROLE_CLIENT: u8 = 1;
+/// The watched process accepted.
+pub const ROLE_SERVER: u8 = 2;
+
+/// The connection existed before we saw it: bytes have passed unseen.
+pub const OPEN_ADOPTED: u16 = 1;
+
+/// A connection's addresses and role.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionBody {
+    /// As in [`DataBody::connection`].
+    pub connection: u64,
+    /// `CLOCK_MONOTONIC` nanoseconds when connect was called; 0 when unknown.
+    pub started: u64,
+    /// Own address: IPv4 in the first four bytes, or IPv6.
+    pub local: [u8; 16],
+    /// The peer's address.
+    pub remote: [u8; 16],
+    /// Own port, host byte order.
+    pub local_port: u16,
+    /// The peer's port, host byte order.
+    pub remote_port: u16,
+    /// `AF_INET`, `AF_INET6` or `AF_UNIX`.
+    pub family: u16,
+    /// One of the `ROLE_` values.
+    pub role: u8,
+    /// Bytes of `path`.
+    pub path_len: u8,
+    /// Positive errno of a failed attempt, else 0.
+    pub error: u32,
+    /// Unix socket path of the listening end (abstract ones start with NUL).
+    pub path: [u8; UNIX_PATH_BYTES],
+}
+
+/// The last descriptor of the socket is going: the connection ends.
+pub const CLOSE_LAST: u16 = 1;
+/// `shutdown(SHUT_RD)`
+pub const CLOSE_READ: u16 = 2;
+/// `shutdown(SHUT_WR)`
+pub const CLOSE_WRITE: u16 = 4;
+
+/// A descriptor closed or a direction shut down.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CloseBody {
+    /// As in [`DataBody::connection`].
+    pub connection: u64,
+}
+
+/// A new process image. For a process that was not watched the state is [`PROCESS_PENDING`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecBody {
+    /// Process start time, nanoseconds since boot (`/proc/PID/stat` field 22 is this in ticks).
+    pub start_time: u64,
+    /// Bytes of `path`.
+    pub path_len: u32,
+    /// State the process has in the process map after this event.
+    pub state: u32,
+    /// Path as given to exec, cut.
+    pub path: [u8; EXEC_PATH_BYTES],
+}
+
+/// A child of a watched process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ForkBody {
+    /// The child's process id.
+    pub child: u32,
+    /// State the child inherited.
+    pub state: u32,
+    /// The child's start time, nanoseconds since boot.
+    pub start_time: u64,
+}
+
+/// The end of a watched process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ExitBody {
+    /// As in [`ExecBody::start_time`].
+    pub start_time: u64,
+    /// `task_struct.exit_code`: status in bits 8–15, signal in bits 0–6.
+    pub exit_code: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// Captured, and kept by user space until it has decided.
+pub const PROCESS_PENDING: u32 = 1;
+/// Captured and reported.
+pub const PROCESS_WATCHED: u32 = 2;
+
+/// Value of the process map, keyed by process id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProcessEntry {
+    /// Start time, nanoseconds since boot; 0 when user space added it without knowing.
+    pub start_time: u64,
+    /// [`PROCESS_PENDING`] or [`PROCESS_WATCHED`].
+    pub state: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+const _: () = {
+    use core::mem::size_of;
+    assert!(size_of::<EventHeader>() == 24);
+    assert!(size_of::<DataBody>() == 24);
+    assert!(size_of::<ConnectionBody>() == 168);
+    assert!(size_of::<CloseBody>() == 8);
+    assert!(size_of::<ExecBody>() == 272);
+    assert!(size_of::<ForkBody>() == 16);
+    assert!(size_of::<ExitBody>() == 16);
+    assert!(size_of::<ProcessEntry>() == 16);
+};

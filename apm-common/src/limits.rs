@@ -1,0 +1,45 @@
+//! Every cap of the kernel side, with its reason. User-space caps live beside what they bound.
+
+/// Bytes of the ring buffer. At 100,000 events of 300 bytes a second it holds a quarter of a second of an agent that
+/// does not run at all; a power of two and a multiple of the page size, as the kernel demands.
+pub const RING_BYTES: u32 = 8 * 1024 * 1024;
+
+/// Bytes in the ring buffer from which the kernel wakes the reader; below, the reader comes by itself every few ms.
+pub const RING_WAKE_BYTES: u64 = 512 * 1024;
+
+/// Largest payload of one data event. A larger read or write becomes several events.
+pub const CHUNK_BYTES: usize = 4096;
+
+/// Most chunks taken of one system call; with [`CHUNK_BYTES`] the largest capture of one call.
+pub const CHUNKS_PER_CALL: u32 = 12;
+
+/// Payload captured of one turn from client to server: a statement of 10,000 characters of four bytes each.
+pub const REQUEST_BUDGET: u32 = 44 * 1024;
+
+/// Payload captured of one turn from server to client: a response header of 16 KiB and the first rows.
+pub const RESPONSE_BUDGET: u32 = 20 * 1024;
+
+/// Last bytes of a call captured when its turn is over budget: enough for a PostgreSQL command tag with its
+/// `ReadyForQuery`, or the last chunk of a chunked HTTP body with short trailers.
+pub const TAIL_BYTES: usize = 128;
+
+/// Most `iovec`s looked at in one `readv`, `writev`, `recvmsg` or `sendmsg`.
+pub const VECTORS: u32 = 12;
+
+/// Most `mmsghdr`s looked at in one `recvmmsg` or `sendmmsg`.
+pub const MESSAGES: u32 = 4;
+
+/// Most processes watched at once.
+pub const PROCESSES: u32 = 8192;
+
+/// Most sockets known at once, of all watched processes.
+pub const CONNECTIONS: u32 = 65_536;
+
+/// Most connection attempts under way at once.
+pub const CONNECTS: u32 = 8192;
+
+/// Bytes of a unix socket path (`sun_path` of `unix(7)`).
+pub const UNIX_PATH_BYTES: usize = 108;
+
+/// Bytes of an executable's path in an exec event; a longer one is cut and read again from `/proc`.
+pub const EXEC_PATH_BYTES: usize = 256;
