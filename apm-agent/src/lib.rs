@@ -13,6 +13,7 @@
 pub mod build;
 pub mod config;
 pub mod correlate;
+pub mod event;
 pub mod exchange;
 pub mod intake;
 pub mod kernel;

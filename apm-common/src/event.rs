@@ -42,16 +42,12 @@ pub struct EventHeader {
 
 /// The socket's bytes went out of the watched process (else they came in).
 pub const DATA_OUTGOING: u16 = 1;
-/// The first bytes after a change of direction.
-pub const DATA_TURN: u16 = 2;
-/// At least one earlier event of this direction was lost: the bytes before `position` are gone for good.
-pub const DATA_AFTER_LOSS: u16 = 4;
 /// The socket is registered with an epoll instance: an event loop may serve it, the thread is no evidence.
-pub const DATA_POLLED: u16 = 8;
+pub const DATA_POLLED: u16 = 2;
 /// The read returned end of file; no bytes.
-pub const DATA_END: u16 = 16;
+pub const DATA_END: u16 = 4;
 /// The connection failed (`ECONNRESET`, `EPIPE`, …); no bytes.
-pub const DATA_ERROR: u16 = 32;
+pub const DATA_ERROR: u16 = 8;
 
 /// Bytes on a connection.
 #[repr(C)]
@@ -59,10 +55,10 @@ pub const DATA_ERROR: u16 = 32;
 pub struct DataBody {
     /// The connection: inode number of its socket, the same in every process that holds it and never reused while it lives.
     pub connection: u64,
-    /// Position of the payload's first byte in this direction, counted since the connection was first seen.
+    /// Position of the payload's first byte in this direction, counted since the connection was first seen. A jump is
+    /// a gap: bytes over budget, in too many vectors, sent from a file, or in an event that was lost. An event without
+    /// payload says how far the stream has come.
     pub position: u64,
-    /// Bytes of the same call that follow the payload and were not captured.
-    pub skipped: u64,
 }
 
 /// We cannot say which end we are.
@@ -176,7 +172,7 @@ pub struct ProcessEntry {
 const _: () = {
     use core::mem::size_of;
     assert!(size_of::<EventHeader>() == 24);
-    assert!(size_of::<DataBody>() == 24);
+    assert!(size_of::<DataBody>() == 16);
     assert!(size_of::<ConnectionBody>() == 168);
     assert!(size_of::<CloseBody>() == 8);
     assert!(size_of::<ExecBody>() == 272);

@@ -10,8 +10,9 @@ pub const RING_WAKE_BYTES: u64 = 512 * 1024;
 /// Largest payload of one data event. A larger read or write becomes several events.
 pub const CHUNK_BYTES: usize = 4096;
 
-/// Most chunks taken of one system call; with [`CHUNK_BYTES`] the largest capture of one call.
-pub const CHUNKS_PER_CALL: u32 = 12;
+/// Chunks and `iovec`s dealt with in one system call: the whole request budget in one buffer, or a response header spread
+/// over several `iovec`s.
+pub const STEPS_PER_CALL: u32 = 16;
 
 /// Payload captured of one turn from client to server: a statement of 10,000 characters of four bytes each.
 pub const REQUEST_BUDGET: u32 = 44 * 1024;
@@ -22,9 +23,6 @@ pub const RESPONSE_BUDGET: u32 = 20 * 1024;
 /// Last bytes of a call captured when its turn is over budget: enough for a PostgreSQL command tag with its
 /// `ReadyForQuery`, or the last chunk of a chunked HTTP body with short trailers.
 pub const TAIL_BYTES: usize = 128;
-
-/// Most `iovec`s looked at in one `readv`, `writev`, `recvmsg` or `sendmsg`.
-pub const VECTORS: u32 = 12;
 
 /// Most `mmsghdr`s looked at in one `recvmmsg` or `sendmmsg`.
 pub const MESSAGES: u32 = 4;

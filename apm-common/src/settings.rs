@@ -102,3 +102,53 @@ pub struct Settings {
     /// The agent's own process id: never watched, never reported.
     pub agent_pid: u32,
 }
+
+impl Settings {
+    /// What the object holds before user space fills it in.
+    pub const EMPTY: Settings = Settings {
+        offsets: Offsets {
+            task_files: 0,
+            task_pid: 0,
+            task_tgid: 0,
+            task_signal: 0,
+            task_exit_code: 0,
+            task_start_boottime: 0,
+            task_group_leader: 0,
+            signal_live: 0,
+            files_fdt: 0,
+            fdt_max_fds: 0,
+            fdt_fd: 0,
+            file_inode: 0,
+            file_private_data: 0,
+            file_ep: 0,
+            file_ref: 0,
+            file_ref_one: 0,
+            inode_mode: 0,
+            inode_ino: 0,
+            socket_sk: 0,
+            socket_file: 0,
+            sock_socket: 0,
+            sock_type: 0,
+            sock_protocol: 0,
+            sock_err: 0,
+            sock_family: 0,
+            sock_state: 0,
+            sock_daddr: 0,
+            sock_saddr: 0,
+            sock_dport: 0,
+            sock_num: 0,
+            sock_v6_daddr: 0,
+            sock_v6_saddr: 0,
+            unix_addr: 0,
+            unix_peer: 0,
+            unix_address_len: 0,
+            unix_address_name: 0,
+            binprm_filename: 0,
+            stack_padding: 0,
+            task_stack: 0,
+            stack_bytes: 0,
+        },
+        watch_exec: 0,
+        agent_pid: 0,
+    };
+}

@@ -1,1 +1,29 @@
-//! (in progress)
+//! The kernel side's user-space half: load, attach, drain, count. The only module that names aya.
+//!
+//! Loads the embedded BPF object with offsets from the running kernel's BTF, attaches it to tracepoints, shows by a
+//! round trip of its own bytes that it works here, and hands on raw records.
+
+mod btf;
+mod failure;
+mod layout;
+mod load;
+mod program;
+mod self_test;
+mod tracefs;
+
+pub use failure::KernelFailure;
+pub use load::Kernel;
+pub use program::{Hook, PROGRAMS, Program};
+
+/// Reads the running kernel's structure layouts, as [`Kernel::load`] does.
+///
+/// # Errors
+/// A sentence that says what the kernel lacks.
+pub fn check_layout() -> Result<(), KernelFailure> {
+    layout::settings(0).map(|_| ())
+}
+
+/// Is a tracefs mounted where everybody looks for it?
+pub fn tracefs_mounted() -> bool {
+    tracefs::mounted()
+}

@@ -1,0 +1,192 @@
+//! Kernel events as user space reads them: from the ring buffer or from a recording, the same bytes.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use apm_common::event::{self as wire, kind};
+
+/// Start of a record: when, who, what.
+pub type Header = wire::EventHeader;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event<'a> {
+    /// Bytes on a connection.
+    Data {
+        /// The connection.
+        connection: u64,
+        /// Position of the first byte in its direction.
+        position: u64,
+        /// What passed, perhaps nothing.
+        bytes: &'a [u8],
+    },
+    /// A connection seen for the first time.
+    Open(Connection),
+    /// A connection attempt failed.
+    ConnectFailed(Connection),
+    /// A descriptor was closed or a direction shut down.
+    Close {
+        /// The connection.
+        connection: u64,
+    },
+    /// A process image was replaced.
+    Exec {
+        /// Start time, nanoseconds since boot.
+        start_time: u64,
+        /// `PROCESS_PENDING` or `PROCESS_WATCHED`.
+        state: u32,
+    },
+    /// A watched process made a child.
+    Fork {
+        /// The child.
+        child: u32,
+        /// Its start time, nanoseconds since boot.
+        start_time: u64,
+    },
+    /// A watched process ended.
+    Exit {
+        /// Its start time, nanoseconds since boot.
+        start_time: u64,
+        /// Wait status.
+        exit_code: u32,
+    },
+}
+
+/// A connection's addresses and role.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    /// Identity: inode number of the socket.
+    pub id: u64,
+    /// When connect was called, when that is known.
+    pub started: Option<u64>,
+    /// One of the `ROLE_` values.
+    pub role: u8,
+    /// Own end.
+    pub local: Address,
+    /// The peer.
+    pub remote: Address,
+    /// Positive errno of a failed attempt.
+    pub error: u32,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// TCP.
+    Ip(SocketAddr),
+    /// A unix socket with a path; abstract ones start with `@`.
+    Unix(String),
+    /// A unix socket without a path, or an address that could not be read.
+    Unnamed,
+}
+
+/// Reads numbers off the front of a record.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (head, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*head)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take().map(u64::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.take().map(u32::from_ne_bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take().map(u16::from_ne_bytes)
+    }
+
+    fn u8(&mut self) -> Option<u8> {
+        self.take().map(|[byte]| byte)
+    }
+}
+
+/// Reads a record; `None` when it is cut short or of a kind this version does not know.
+pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
+    let mut reader = Reader(record);
+    let header = Header {
+        time: reader.u64()?,
+        pid: reader.u32()?,
+        tid: reader.u32()?,
+        kind: reader.u16()?,
+        flags: reader.u16()?,
+        len: reader.u32()?,
+    };
+    let event = match header.kind {
+        kind::DATA => Event::Data {
+            connection: reader.u64()?,
+            position: reader.u64()?,
+            bytes: reader.0.get(..usize::try_from(header.len).ok()?)?,
+        },
+        kind::OPEN => Event::Open(connection(&mut reader)?),
+        kind::CONNECT_FAILED => Event::ConnectFailed(connection(&mut reader)?),
+        kind::CLOSE => Event::Close { connection: reader.u64()? },
+        kind::EXEC => {
+            let start_time = reader.u64()?;
+            let _path_len = reader.u32()?;
+            Event::Exec { start_time, state: reader.u32()? }
+        }
+        kind::FORK => {
+            let child = reader.u32()?;
+            let _state = reader.u32()?;
+            Event::Fork { child, start_time: reader.u64()? }
+        }
+        kind::EXIT => Event::Exit { start_time: reader.u64()?, exit_code: reader.u32()? },
+        _ => return None,
+    };
+    Some((header, event))
+}
+
+fn connection(reader: &mut Reader<'_>) -> Option<Connection> {
+    let id = reader.u64()?;
+    let started = reader.u64()?;
+    let (local, remote): ([u8; 16], [u8; 16]) = (reader.take()?, reader.take()?);
+    let (local_port, remote_port) = (reader.u16()?, reader.u16()?);
+    let family = reader.u16()?;
+    let role = reader.u8()?;
+    let path_len = usize::from(reader.u8()?);
+    let error = reader.u32()?;
+    let path = reader.0.get(..path_len)?;
+    let (local, remote) = if i32::from(family) == libc::AF_UNIX {
+        unix_ends(path, local_port, remote_port, role)
+    } else {
+        (ip(family, local, local_port), ip(family, remote, remote_port))
+    };
+    Some(Connection { id, started: (started != 0).then_some(started), role, local, remote, error })
+}
+
+/// IPv4 addresses mapped into IPv6 are shown as what they are.
+fn ip(family: u16, bytes: [u8; 16], port: u16) -> Address {
+    let [a, b, c, d, ..] = bytes;
+    match i32::from(family) {
+        libc::AF_INET => Address::Ip(SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), port)),
+        libc::AF_INET6 => Address::Ip(SocketAddr::new(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical(), port)),
+        _ => Address::Unnamed,
+    }
+}
+
+/// The kernel side marks the end that owns the path with a 1 in its port.
+fn unix_ends(path: &[u8], local: u16, remote: u16, role: u8) -> (Address, Address) {
+    let name = match path {
+        [] => Address::Unnamed,
+        [0, rest @ ..] => Address::Unix(format!("@{}", text_before_nul(rest))),
+        path => Address::Unix(text_before_nul(path)),
+    };
+    if local == 1 {
+        (name, Address::Unnamed)
+    } else if remote == 1 || role == wire::ROLE_CLIENT {
+        (Address::Unnamed, name)
+    } else {
+        (Address::Unnamed, Address::Unnamed)
+    }
+}
+
+fn text_before_nul(bytes: &[u8]) -> String {
+    let end = memchr::memchr(0, bytes).unwrap_or(bytes.len());
+    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}

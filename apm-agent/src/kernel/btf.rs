@@ -1,0 +1,144 @@
+//! Offsets of structure members from BTF (Documentation/bpf/btf.rst in the kernel's sources).
+//!
+//! Own code because aya-obj keeps members to itself, and general BTF crates copy all 100,000 types of a kernel onto the
+//! heap: this one looks up a few dozen members in place.
+
+use super::KernelFailure;
+
+const MAGIC: u16 = 0xeb9f;
+const KIND_STRUCT: u32 = 4;
+const KIND_UNION: u32 = 5;
+/// Anonymous members nest a few levels; more is a malformed file.
+const DEEPEST: u32 = 8;
+
+/// A BTF file and where each of its types starts.
+pub struct Btf {
+    bytes: Vec<u8>,
+    types: Vec<u32>,
+    strings: usize,
+}
+
+/// A type's fixed part.
+struct Type {
+    kind: u32,
+    members: usize,
+    /// Member offsets share their word with a bit-field size.
+    bit_fields: bool,
+    first_member: usize,
+    name: u32,
+}
+
+impl Btf {
+    /// Indexes the types of a BTF file.
+    ///
+    /// # Errors
+    /// When the file is not BTF of this machine's byte order, or ends early.
+    pub fn parse(bytes: Vec<u8>) -> Result<Self, KernelFailure> {
+        let bad = |reason| KernelFailure::BadBtf { reason };
+        let short = || bad("it ends early");
+        if u16_at(&bytes, 0).ok_or_else(short)? != MAGIC {
+            return Err(bad("it does not begin with BTF's magic number"));
+        }
+        let word = |at| u32_at(&bytes, at).map(|value| value as usize).ok_or_else(short);
+        let header = word(4)?;
+        let (types_start, types_length, strings) = (header + word(8)?, word(12)?, header + word(16)?);
+        let mut types = vec![0];
+        let mut at = types_start;
+        while at < types_start + types_length {
+            types.push(u32::try_from(at).map_err(|_| short())?);
+            at += 12 + trailing_bytes(u32_at(&bytes, at + 4).ok_or_else(short)?).ok_or(bad("unknown kind of type"))?;
+        }
+        Ok(Self { bytes, types, strings })
+    }
+
+    /// Byte offset of `member` in the structure `name`, looking into anonymous members too.
+    pub fn offset(&self, name: &str, member: &str) -> Option<u32> {
+        (1..self.types.len()).find_map(|id| {
+            let found = self.read(id)?;
+            let is_aggregate = found.kind == KIND_STRUCT || found.kind == KIND_UNION;
+            (is_aggregate && found.members > 0 && self.is_named(found.name, name))
+                .then(|| self.member(&found, member, 0))
+                .flatten()
+        })
+    }
+
+    fn member(&self, aggregate: &Type, wanted: &str, depth: u32) -> Option<u32> {
+        if depth > DEEPEST {
+            return None;
+        }
+        (0..aggregate.members).find_map(|index| {
+            let at = aggregate.first_member + index * 12;
+            let name = u32_at(&self.bytes, at)?;
+            let bits = u32_at(&self.bytes, at + 8)?;
+            let offset = if aggregate.bit_fields { bits & 0x00ff_ffff } else { bits } / 8;
+            if name != 0 {
+                return self.is_named(name, wanted).then_some(offset);
+            }
+            let inner = self.read(usize::try_from(u32_at(&self.bytes, at + 4)?).ok()?)?;
+            let is_aggregate = inner.kind == KIND_STRUCT || inner.kind == KIND_UNION;
+            is_aggregate.then(|| self.member(&inner, wanted, depth + 1)).flatten().map(|within| offset + within)
+        })
+    }
+
+    fn read(&self, id: usize) -> Option<Type> {
+        let at = *self.types.get(id)? as usize;
+        let info = u32_at(&self.bytes, at + 4)?;
+        Some(Type {
+            kind: (info >> 24) & 0x1f,
+            members: (info & 0xffff) as usize,
+            bit_fields: info >> 31 == 1,
+            first_member: at + 12,
+            name: u32_at(&self.bytes, at)?,
+        })
+    }
+
+    fn is_named(&self, name: u32, wanted: &str) -> bool {
+        self.bytes
+            .get(self.strings + name as usize..)
+            .and_then(|rest| rest.strip_prefix(wanted.as_bytes()))
+            .is_some_and(|rest| rest.first() == Some(&0))
+    }
+}
+
+/// Bytes after a type's fixed 12, by kind.
+fn trailing_bytes(info: u32) -> Option<usize> {
+    let members = (info & 0xffff) as usize;
+    Some(match (info >> 24) & 0x1f {
+        2 | 7..=12 | 16 | 18 => 0, // pointer, forward, typedef, qualifiers, function, float, type tag
+        1 | 14 | 17 => 4,          // integer, variable, declaration tag
+        3 => 12,                   // array
+        4 | 5 | 15 | 19 => members * 12, // struct, union, data section, 64-bit enumeration
+        6 | 13 => members * 8,     // enumeration, function prototype
+        _ => return None,
+    })
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().map(|word| u32::from_ne_bytes(*word))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    bytes.get(at..)?.first_chunk().map(|word| u16::from_ne_bytes(*word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_is_refused() {
+        assert!(Btf::parse(vec![1, 2, 3]).is_err());
+        assert!(
+            Btf::parse(vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err()
+        );
+    }
+
+    #[test]
+    fn the_running_kernels_members_are_found() {
+        let btf = Btf::parse(std::fs::read("/sys/kernel/btf/vmlinux").expect("this machine has BTF")).expect("valid");
+        assert_eq!(btf.offset("sock_common", "skc_daddr"), Some(0), "in an anonymous union in an anonymous struct");
+        assert!(btf.offset("task_struct", "tgid").is_some_and(|tgid| tgid > 0));
+        assert_eq!(btf.offset("task_struct", "no_such_member"), None);
+        assert_eq!(btf.offset("no_such_struct", "x"), None);
+    }
+}

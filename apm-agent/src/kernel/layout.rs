@@ -1,0 +1,80 @@
+//! Where the running kernel keeps what the programs read.
+
+use apm_common::settings::{ABSENT, Offsets, Settings};
+
+use super::{KernelFailure, btf::Btf};
+
+const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
+
+/// `THREAD_SIZE` of x86-64 without KASAN (arch/x86/include/asm/page_64_types.h). Not in BTF; the self-test shows it right.
+const STACK_BYTES: u32 = 16 * 1024;
+
+/// `TOP_OF_KERNEL_STACK_PADDING` of x86-64 kernels (arch/x86/include/asm/thread_info.h): none, or 16 when built for FRED.
+/// BTF does not tell, so the self-test tries.
+pub const STACK_PADDINGS: [u32; 2] = [0, 16];
+
+/// Settings for the running kernel.
+///
+/// # Errors
+/// When there is no BTF, or a member is missing that the programs cannot do without.
+pub fn settings(watch_exec: u32) -> Result<Settings, KernelFailure> {
+    let bytes = std::fs::read(VMLINUX).map_err(|source| KernelFailure::NoBtf { path: VMLINUX.into(), source })?;
+    let offsets = offsets(&Btf::parse(bytes)?)?;
+    Ok(Settings { offsets, watch_exec, agent_pid: std::process::id() })
+}
+
+fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {
+    let need = |structure: &str, member: &str| {
+        btf.offset(structure, member)
+            .ok_or_else(|| KernelFailure::MissingMember { member: format!("{structure}.{member}") })
+    };
+    // `file_ref_t` since 6.13; its zero is one reference.
+    let (file_ref, file_ref_one) = match btf.offset("file", "f_ref") {
+        Some(offset) => (offset, 0),
+        None => (need("file", "f_count")?, 1),
+    };
+    Ok(Offsets {
+        task_files: need("task_struct", "files")?,
+        task_pid: need("task_struct", "pid")?,
+        task_tgid: need("task_struct", "tgid")?,
+        task_signal: need("task_struct", "signal")?,
+        task_exit_code: need("task_struct", "exit_code")?,
+        task_start_boottime: need("task_struct", "start_boottime")
+            .or_else(|_| need("task_struct", "real_start_time"))?,
+        task_group_leader: need("task_struct", "group_leader")?,
+        task_stack: need("task_struct", "stack")?,
+        signal_live: need("signal_struct", "live")?,
+        files_fdt: need("files_struct", "fdt")?,
+        fdt_max_fds: need("fdtable", "max_fds")?,
+        fdt_fd: need("fdtable", "fd")?,
+        file_inode: need("file", "f_inode")?,
+        file_private_data: need("file", "private_data")?,
+        // Before 5.11 a list head, never null: of no use.
+        file_ep: btf.offset("file", "f_ep").unwrap_or(ABSENT),
+        file_ref,
+        file_ref_one,
+        inode_mode: need("inode", "i_mode")?,
+        inode_ino: need("inode", "i_ino")?,
+        socket_sk: need("socket", "sk")?,
+        socket_file: need("socket", "file")?,
+        sock_socket: need("sock", "sk_socket")?,
+        sock_type: need("sock", "sk_type")?,
+        sock_protocol: need("sock", "sk_protocol")?,
+        sock_err: need("sock", "sk_err")?,
+        sock_family: need("sock_common", "skc_family")?,
+        sock_state: need("sock_common", "skc_state")?,
+        sock_daddr: need("sock_common", "skc_daddr")?,
+        sock_saddr: need("sock_common", "skc_rcv_saddr")?,
+        sock_dport: need("sock_common", "skc_dport")?,
+        sock_num: need("sock_common", "skc_num")?,
+        sock_v6_daddr: need("sock_common", "skc_v6_daddr")?,
+        sock_v6_saddr: need("sock_common", "skc_v6_rcv_saddr")?,
+        unix_addr: need("unix_sock", "addr")?,
+        unix_peer: need("unix_sock", "peer")?,
+        unix_address_len: need("unix_address", "len")?,
+        unix_address_name: need("unix_address", "name")?,
+        binprm_filename: need("linux_binprm", "filename")?,
+        stack_padding: 0,
+        stack_bytes: STACK_BYTES,
+    })
+}

@@ -1,0 +1,267 @@
+//! Loads and attaches the programs, and hands out what they send.
+
+use std::{io, os::fd::AsFd as _, time::Duration};
+
+use apm_common::{counter::Counter, event::ProcessEntry, settings::Settings};
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    programs::{ProgramError, RawTracePoint, TracePoint},
+};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::{Hook, KernelFailure, PROGRAMS, Program, layout, self_test, tracefs};
+
+/// The BPF object, built from `apm-ebpf` by `cargo xtask ebpf`.
+static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/apm-ebpf.bpf.o");
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct PodSettings(Settings);
+// SAFETY: `Settings` is `repr(C)` and made of `u32` only.
+unsafe impl Pod for PodSettings {}
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct PodProcess(ProcessEntry);
+// SAFETY: `ProcessEntry` is `repr(C)`, without padding, and made of integers only.
+unsafe impl Pod for PodProcess {}
+
+/// What the kernel keeps of a connection, opaque here but for its mode (`apm_ebpf::maps::Connection`).
+type ConnectionState = [u8; 32];
+/// Where the mode lies in it, and the value that stops all events of the connection.
+const MODE: usize = 25;
+const IGNORED: u8 = 1;
+
+/// The loaded programs. Dropping it detaches and unloads them.
+pub struct Kernel {
+    _programs: Ebpf,
+    events: RingBuf<MapData>,
+    processes: HashMap<MapData, u32, PodProcess>,
+    connections: HashMap<MapData, u64, ConnectionState>,
+    counts: PerCpuArray<MapData, u64>,
+    map_fds: Vec<std::os::fd::OwnedFd>,
+}
+
+impl Kernel {
+    /// Loads and attaches everything, and shows that it works here.
+    ///
+    /// `watch_exec`: every process that execs is captured as pending until the caller decides.
+    ///
+    /// # Errors
+    /// A sentence with its remedy. Nothing is left attached.
+    pub fn load(watch_exec: bool) -> Result<Self, KernelFailure> {
+        let mut settings = layout::settings(u32::from(watch_exec))?;
+        tracefs::ensure()?;
+        let mut outcome = Err(KernelFailure::SelfTest("no layout was tried"));
+        for padding in layout::STACK_PADDINGS {
+            settings.offsets.stack_padding = padding;
+            outcome = Self::load_with(PodSettings(settings));
+            if !matches!(outcome, Err(KernelFailure::SelfTest(_))) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn load_with(settings: PodSettings) -> Result<Self, KernelFailure> {
+        let mut programs = EbpfLoader::new()
+            .btf(None)
+            .override_global("SETTINGS", &settings, true)
+            .load(OBJECT)
+            .map_err(|error| refused_or("loading BPF maps", &error, |error| KernelFailure::Load(chain(error))))?;
+        for program in PROGRAMS {
+            load_program(&mut programs, program)?;
+        }
+        let mut kernel = Self::take_maps(programs)?;
+        for program in PROGRAMS {
+            attach_program(&mut kernel._programs, program)?;
+        }
+        self_test::run(&mut kernel)?;
+        Ok(kernel)
+    }
+
+    fn take_maps(mut programs: Ebpf) -> Result<Self, KernelFailure> {
+        let mut map_fds = Vec::new();
+        for (_, map) in programs.maps() {
+            if let Ok(fd) = map_fd(map) {
+                map_fds.push(fd);
+            }
+        }
+        let mut take = |name: &str| {
+            programs.take_map(name).ok_or_else(|| KernelFailure::Load(format!("the BPF object has no map `{name}`")))
+        };
+        let wrong = |error: aya::maps::MapError| KernelFailure::Load(chain(&error));
+        let events = RingBuf::try_from(take("EVENTS")?).map_err(wrong)?;
+        let processes = HashMap::try_from(take("PROCESSES")?).map_err(wrong)?;
+        let connections = HashMap::try_from(take("CONNECTIONS")?).map_err(wrong)?;
+        let counts = PerCpuArray::try_from(take("COUNTS")?).map_err(wrong)?;
+        Ok(Self { _programs: programs, events, processes, connections, counts, map_fds })
+    }
+
+    /// Enters a process into the watched set, or changes its state.
+    ///
+    /// # Errors
+    /// When the set is full.
+    pub fn watch(&mut self, pid: u32, entry: ProcessEntry) -> Result<(), KernelFailure> {
+        self.processes.insert(pid, PodProcess(entry), 0).map_err(|error| KernelFailure::Refused {
+            what: format!("watching process {pid}"),
+            source: io::Error::other(chain(&error)),
+        })
+    }
+
+    /// Takes a process out of the watched set; a process that is not in it is no error.
+    pub fn forget(&mut self, pid: u32) {
+        let _ = self.processes.remove(&pid);
+    }
+
+    /// Is the process in the watched set?
+    pub fn is_watched(&self, pid: u32) -> bool {
+        self.processes.get(&pid, 0).is_ok()
+    }
+
+    /// Drops what the kernel keeps of a connection whose holders are gone.
+    pub fn forget_connection(&mut self, connection: u64) {
+        let _ = self.connections.remove(&connection);
+    }
+
+    /// No more events of this connection: it speaks nothing we know.
+    pub fn ignore_connection(&mut self, connection: u64) {
+        if let Ok(mut state) = self.connections.get(&connection, 0) {
+            if let Some(mode) = state.get_mut(MODE) {
+                *mode = IGNORED;
+            }
+            let _ = self.connections.insert(connection, state, 0);
+        }
+    }
+
+    /// Waits until the kernel wakes us or the time is over.
+    pub fn wait(&self, longest: Duration) {
+        let timeout = Timespec { tv_sec: 0, tv_nsec: longest.subsec_nanos().into() };
+        let _ = poll(&mut [PollFd::new(&self.events, PollFlags::IN)], Some(&timeout));
+    }
+
+    /// Hands each record that is there to `take`, at most `most` of them; returns how many.
+    pub fn drain(&mut self, most: usize, mut take: impl FnMut(&[u8])) -> usize {
+        for count in 0..most {
+            match self.events.next() {
+                Some(record) => take(&record),
+                None => return count,
+            }
+        }
+        most
+    }
+
+    /// The kernel's counters, summed over processors.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        Counter::ALL
+            .iter()
+            .map(|&(counter, name)| {
+                let sum = self.counts.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum());
+                (name, sum)
+            })
+            .collect()
+    }
+
+    /// Bytes of kernel memory the maps take now (`memlock` of their fdinfo).
+    pub fn map_bytes(&self) -> u64 {
+        use std::os::fd::AsRawFd as _;
+        self.map_fds
+            .iter()
+            .filter_map(|fd| std::fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd())).ok())
+            .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse::<u64>().ok()))
+            .sum()
+    }
+}
+
+fn map_fd(map: &aya::maps::Map) -> io::Result<std::os::fd::OwnedFd> {
+    use aya::maps::Map;
+    let data = match map {
+        Map::HashMap(data) | Map::RingBuf(data) | Map::PerCpuArray(data) | Map::Array(data) => data,
+        _ => return Err(io::ErrorKind::Unsupported.into()),
+    };
+    data.fd().as_fd().try_clone_to_owned()
+}
+
+fn load_program(programs: &mut Ebpf, program: &Program) -> Result<(), KernelFailure> {
+    let loaded = match program.hook {
+        Hook::Tracepoint(..) => {
+            let found: Result<&mut TracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(TracePoint::load)
+        }
+        Hook::Raw(_) => {
+            let found: Result<&mut RawTracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(RawTracePoint::load)
+        }
+    };
+    loaded.map_err(|error| {
+        refused_or("loading a BPF program", &error, |error| match error {
+            ProgramError::LoadError { io_error, verifier_log } => {
+                KernelFailure::Load(format!("{}: {io_error}: {}", program.name, end_of(&verifier_log.to_string())))
+            }
+            error => KernelFailure::Load(format!("{}: {}", program.name, chain(error))),
+        })
+    })
+}
+
+fn attach_program(programs: &mut Ebpf, program: &Program) -> Result<(), KernelFailure> {
+    let attached = match program.hook {
+        Hook::Tracepoint(category, name) => {
+            let found: Result<&mut TracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(|found| found.attach(category, name).map(|_| ()))
+        }
+        Hook::Raw(name) => {
+            let found: Result<&mut RawTracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(|found| found.attach(name).map(|_| ()))
+        }
+    };
+    attached.map_err(|error| KernelFailure::Attach {
+        program: program.name,
+        hook: program.hook.to_string(),
+        reason: chain(&error),
+    })
+}
+
+fn find<'a>(programs: &'a mut Ebpf, program: &Program) -> Result<&'a mut aya::programs::Program, KernelFailure> {
+    programs
+        .program_mut(program.name)
+        .ok_or_else(|| KernelFailure::Load(format!("the BPF object has no program `{}`", program.name)))
+}
+
+/// The verifier's last words; all of them would fill screens.
+fn end_of(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join(" | ")
+}
+
+/// An error with its causes, one sentence.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// A refusal for want of rights is told apart from everything else.
+fn refused_or<E: std::error::Error + 'static>(
+    what: &str,
+    error: &E,
+    otherwise: impl FnOnce(&E) -> KernelFailure,
+) -> KernelFailure {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        if let Some(source) = error.downcast_ref::<io::Error>() {
+            if source.kind() == io::ErrorKind::PermissionDenied {
+                return KernelFailure::Refused { what: what.into(), source: io::ErrorKind::PermissionDenied.into() };
+            }
+        }
+        cause = error.source();
+    }
+    otherwise(error)
+}

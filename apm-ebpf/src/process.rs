@@ -1,0 +1,119 @@
+//! The exact set of watched processes: exec may add, fork inherits, exit removes.
+
+use apm_common::{
+    counter::Counter,
+    event::{ExecBody, ExitBody, ForkBody, PROCESS_PENDING, ProcessEntry, kind},
+    limits::EXEC_PATH_BYTES,
+};
+use aya_ebpf::{
+    EbpfContext as _, helpers::generated::bpf_probe_read_kernel_str, macros::raw_tracepoint, programs::RawTracePointContext,
+};
+
+use crate::{
+    maps::PROCESSES,
+    ring::{Record, WAKE_NOW, count, header, send_record},
+    settings::{offset, read_kernel, setting},
+};
+
+/// Argument `index` of a raw tracepoint.
+#[inline(always)]
+fn argument(ctx: &RawTracePointContext, index: usize) -> usize {
+    let arguments: *const u64 = ctx.as_ptr().cast();
+    // SAFETY: callers ask for arguments the tracepoint has.
+    unsafe { *arguments.add(index) as usize }
+}
+
+/// `sched_process_fork(parent, child)`: runs in the parent.
+#[raw_tracepoint(tracepoint = "sched_process_fork")]
+pub fn fork(ctx: RawTracePointContext) -> i32 {
+    let _ = forked(&ctx);
+    0
+}
+
+#[inline(always)]
+fn forked(ctx: &RawTracePointContext) -> Option<()> {
+    let head = header(kind::FORK, 0);
+    // SAFETY: map values live until the program ends (RCU).
+    let parent = unsafe { *PROCESSES.get_ptr(head.pid)? };
+    let child = argument(ctx, 1);
+    let pid: u32 = read_kernel(child, offset!(task_pid))?;
+    let tgid: u32 = read_kernel(child, offset!(task_tgid))?;
+    if pid != tgid {
+        return None;
+    }
+    let start_time: u64 = read_kernel(child, offset!(task_start_boottime))?;
+    let entry = ProcessEntry { start_time, state: parent.state, reserved: 0 };
+    if PROCESSES.insert(tgid, entry, 0).is_err() {
+        count(Counter::ProcessesFull, 1);
+        return None;
+    }
+    send_record(&Record { header: head, body: ForkBody { child: tgid, state: parent.state, start_time } }, WAKE_NOW);
+    None
+}
+
+/// `sched_process_exec(task, old_pid, bprm)`: the process has its new image.
+#[raw_tracepoint(tracepoint = "sched_process_exec")]
+pub fn exec(ctx: RawTracePointContext) -> i32 {
+    let _ = executed(&ctx);
+    0
+}
+
+#[inline(always)]
+fn executed(ctx: &RawTracePointContext) -> Option<()> {
+    let head = header(kind::EXEC, 0);
+    let known = PROCESSES.get_ptr(head.pid);
+    if known.is_none() && setting!(watch_exec) == 0 {
+        return None;
+    }
+    let leader: usize = read_kernel(argument(ctx, 0), offset!(task_group_leader))?;
+    let start_time: u64 = read_kernel(leader, offset!(task_start_boottime))?;
+    let state = match known {
+        // SAFETY: map values live until the program ends (RCU).
+        Some(entry) => unsafe { (*entry).state },
+        None => {
+            let entry = ProcessEntry { start_time, state: PROCESS_PENDING, reserved: 0 };
+            if PROCESSES.insert(head.pid, entry, 0).is_err() {
+                count(Counter::ProcessesFull, 1);
+                return None;
+            }
+            PROCESS_PENDING
+        }
+    };
+    let mut record =
+        Record { header: head, body: ExecBody { start_time, path_len: 0, state, path: [0; EXEC_PATH_BYTES] } };
+    let name: usize = read_kernel(argument(ctx, 2), offset!(binprm_filename))?;
+    // SAFETY: the helper writes at most the size of `path`.
+    let length = unsafe {
+        bpf_probe_read_kernel_str(record.body.path.as_mut_ptr().cast(), EXEC_PATH_BYTES as u32, name as *const _)
+    };
+    if length > 0 {
+        record.body.path_len = length as u32 - 1;
+    }
+    send_record(&record, WAKE_NOW);
+    None
+}
+
+/// `sched_process_exit(task)`: once a thread; the process ends with its last one.
+#[raw_tracepoint(tracepoint = "sched_process_exit")]
+pub fn exit(ctx: RawTracePointContext) -> i32 {
+    let _ = exited(&ctx);
+    0
+}
+
+#[inline(always)]
+fn exited(ctx: &RawTracePointContext) -> Option<()> {
+    let head = header(kind::EXIT, 0);
+    // SAFETY: map values live until the program ends (RCU).
+    let entry = unsafe { *PROCESSES.get_ptr(head.pid)? };
+    let task = argument(ctx, 0);
+    let signal: usize = read_kernel(task, offset!(task_signal))?;
+    let live: i32 = read_kernel(signal, offset!(signal_live))?;
+    if live != 0 {
+        return None;
+    }
+    let exit_code: u32 = read_kernel(task, offset!(task_exit_code)).unwrap_or(0);
+    let _ = PROCESSES.remove(head.pid);
+    let body = ExitBody { start_time: entry.start_time, exit_code, reserved: 0 };
+    send_record(&Record { header: head, body }, WAKE_NOW);
+    None
+}

@@ -1,0 +1,54 @@
+//! Arguments of the system call the current task is leaving, from the registers it entered with.
+//!
+//! Taking them at exit saves a program at entry and a map update per call. The registers lie at the top of the task's
+//! kernel stack (`task_pt_regs`); the `bpf_task_pt_regs` helper would say so too, but only from 5.15 on.
+//! This is the only part that knows the architecture.
+
+use aya_ebpf::helpers::bpf_get_current_task;
+
+use crate::settings::{offset, read_kernel};
+
+/// `struct pt_regs` of x86-64: 21 registers.
+const PT_REGS_BYTES: u32 = 21 * 8;
+/// Offset of `r10` in it, the first of the members below.
+const FIRST: u32 = 7 * 8;
+
+/// `r10` to `orig_ax` of `struct pt_regs` (arch/x86/include/asm/ptrace.h), in order.
+#[repr(C)]
+struct Saved {
+    r10: u64,
+    r9: u64,
+    r8: u64,
+    ax: u64,
+    cx: u64,
+    dx: u64,
+    si: u64,
+    di: u64,
+    orig_ax: u64,
+}
+
+/// The first four arguments.
+pub struct Arguments {
+    /// First argument.
+    pub first: u64,
+    /// Second argument.
+    pub second: u64,
+    /// Third argument.
+    pub third: u64,
+    /// Fourth argument.
+    pub fourth: u64,
+}
+
+/// Reads the arguments; `None` when the registers are not where they should be or belong to another call than `number`.
+#[inline(always)]
+pub fn arguments(number: i64) -> Option<Arguments> {
+    // SAFETY: no preconditions.
+    let task = unsafe { bpf_get_current_task() } as usize;
+    let stack: usize = read_kernel(task, offset!(task_stack))?;
+    let top = stack + offset!(stack_bytes) as usize - offset!(stack_padding) as usize;
+    let saved: Saved = read_kernel(top - PT_REGS_BYTES as usize, FIRST)?;
+    if saved.orig_ax as i64 != number {
+        return None;
+    }
+    Some(Arguments { first: saved.di, second: saved.si, third: saved.dx, fourth: saved.r10 })
+}

@@ -1,0 +1,115 @@
+//! Puts records together and writes them to the ring buffer; counts what does not fit.
+
+use apm_common::{
+    counter::Counter,
+    event::EventHeader,
+    limits::{CHUNK_BYTES, RING_WAKE_BYTES},
+};
+use aya_ebpf::{
+    bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
+    helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+};
+
+use crate::maps::{COUNTS, EVENTS, SCRATCH};
+
+/// Room for the largest body, before the payload.
+const BODY_BYTES: usize = 16;
+
+/// One data record under construction, and how far the capture of its call has come.
+#[repr(C)]
+pub struct Scratch {
+    /// Header.
+    pub header: EventHeader,
+    /// Body of a data event.
+    pub body: [u64; BODY_BYTES / 8],
+    /// Payload.
+    pub payload: [u8; CHUNK_BYTES],
+    /// State of the capture. Here and not on the stack: of memory in a map the verifier knows nothing, so all turns of
+    /// the capture loop look alike to it and it walks one; with the state in registers it would walk every combination.
+    pub capture: Capture,
+}
+
+/// How far the capture of one call has come.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Capture {
+    /// Address of the next bytes, and how many there are in this segment.
+    pub base: u64,
+    pub segment: u64,
+    /// Address of the next `iovec`, and how many there are.
+    pub vectors: u64,
+    pub vectors_left: u64,
+    /// Bytes of the call not dealt with.
+    pub left: u64,
+    /// Bytes that may still be captured in this turn.
+    pub allowed: u64,
+    /// Position of the next byte.
+    pub position: u64,
+    /// Bytes captured of the call.
+    pub sent: u64,
+    /// The call begins a turn.
+    pub turn: u64,
+}
+
+/// A record with a fixed body.
+#[repr(C)]
+pub struct Record<B> {
+    /// Header.
+    pub header: EventHeader,
+    /// Body.
+    pub body: B,
+}
+
+/// Adds to a counter.
+#[inline(always)]
+pub fn count(counter: Counter, amount: u64) {
+    if let Some(slot) = COUNTS.get_ptr_mut(counter as u32) {
+        // SAFETY: this CPU's own slot, and programs do not nest.
+        unsafe { *slot += amount };
+    }
+}
+
+/// Header of an event of the current task, now.
+#[inline(always)]
+pub fn header(kind: u16, flags: u16) -> EventHeader {
+    let pid_tgid = bpf_get_current_pid_tgid();
+    // SAFETY: no preconditions.
+    let time = unsafe { bpf_ktime_get_ns() };
+    EventHeader { time, pid: (pid_tgid >> 32) as u32, tid: pid_tgid as u32, kind, flags, len: 0 }
+}
+
+/// This CPU's scratch record.
+#[inline(always)]
+pub fn scratch() -> Option<&'static mut Scratch> {
+    // SAFETY: see `SCRATCH`: nobody else has this CPU's record while we run.
+    SCRATCH.get_ptr_mut(0).map(|pointer| unsafe { &mut *pointer })
+}
+
+/// Wake the reader only when much has come together: it comes by itself every few milliseconds.
+#[inline(always)]
+pub fn lazy_wake() -> u64 {
+    if EVENTS.query(BPF_RB_AVAIL_DATA as u64) > RING_WAKE_BYTES {
+        BPF_RB_FORCE_WAKEUP as u64
+    } else {
+        BPF_RB_NO_WAKEUP as u64
+    }
+}
+
+/// Wake the reader at once: a decision is waited for.
+pub const WAKE_NOW: u64 = BPF_RB_FORCE_WAKEUP as u64;
+
+/// Writes `bytes` to the ring buffer; false when it did not fit, which is counted.
+#[inline(always)]
+pub fn send(bytes: &[u8], wake: u64) -> bool {
+    let sent = EVENTS.output::<[u8]>(bytes, wake).is_ok();
+    count(if sent { Counter::EventsSent } else { Counter::EventsLost }, 1);
+    sent
+}
+
+/// Writes a record with a fixed body.
+#[inline(always)]
+pub fn send_record<B>(record: &Record<B>, wake: u64) -> bool {
+    // SAFETY: `Record` of the bodies in `apm_common::event` has no padding, so all its bytes are initialised.
+    let bytes = unsafe { core::slice::from_raw_parts((&raw const *record).cast::<u8>(), size_of::<Record<B>>()) };
+    send(bytes, wake)
+}

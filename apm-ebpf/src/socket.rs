@@ -1,0 +1,220 @@
+//! From a descriptor to the socket behind it, and a connection's first event.
+
+use apm_common::{
+    counter::Counter,
+    event::{ConnectionBody, OPEN_ADOPTED, ROLE_UNKNOWN, kind},
+    limits::UNIX_PATH_BYTES,
+    settings::ABSENT,
+};
+use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_probe_read_kernel as read_kernel_bytes};
+
+use crate::{
+    maps::{CONNECTIONS, Connection, IGNORED, NEITHER, WATCHED},
+    ring::{Record, count, header, lazy_wake, send_record},
+    settings::{offset, read_kernel},
+};
+
+/// `S_IFMT` and `S_IFSOCK` of `stat.h`.
+const FILE_TYPE: u16 = 0o170_000;
+const SOCKET_TYPE: u16 = 0o140_000;
+
+pub const AF_UNIX: u16 = 1;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
+const SOCK_STREAM: u16 = 1;
+const IPPROTO_TCP: u16 = 6;
+/// `IPPROTO_MPTCP`; the socket reads like a TCP socket.
+const IPPROTO_MPTCP: u16 = 262;
+
+/// An open file that is a socket.
+#[derive(Clone, Copy)]
+pub struct Socket {
+    /// `struct file`
+    pub file: usize,
+    /// Its inode number.
+    pub inode: u64,
+}
+
+/// The socket behind a descriptor of the current task; `None` when it is none.
+#[inline(always)]
+pub fn socket(fd: u64) -> Option<Socket> {
+    // SAFETY: no preconditions.
+    let task = unsafe { bpf_get_current_task() } as usize;
+    let files: usize = read_kernel(task, offset!(task_files))?;
+    let table: usize = read_kernel(files, offset!(files_fdt))?;
+    let size: u32 = read_kernel(table, offset!(fdt_max_fds))?;
+    let fd = fd as u32;
+    if fd >= size {
+        return None;
+    }
+    let array: usize = read_kernel(table, offset!(fdt_fd))?;
+    let file: usize = read_kernel(array + fd as usize * 8, 0)?;
+    if file == 0 {
+        return None;
+    }
+    socket_of_file(file)
+}
+
+/// The socket a `struct file` is; `None` when it is none.
+#[inline(always)]
+pub fn socket_of_file(file: usize) -> Option<Socket> {
+    let inode: usize = read_kernel(file, offset!(file_inode))?;
+    let mode: u16 = read_kernel(inode, offset!(inode_mode))?;
+    if mode & FILE_TYPE != SOCKET_TYPE {
+        return None;
+    }
+    Some(Socket { file, inode: read_kernel(inode, offset!(inode_ino))? })
+}
+
+impl Socket {
+    /// `struct sock`
+    #[inline(always)]
+    pub fn sock(&self) -> Option<usize> {
+        let socket: usize = read_kernel(self.file, offset!(file_private_data))?;
+        read_kernel(socket, offset!(socket_sk))
+    }
+
+    /// Is the file registered with an epoll instance (`file.f_ep`)? Yes where the kernel cannot tell.
+    #[inline(always)]
+    pub fn polled(&self) -> bool {
+        offset!(file_ep) == ABSENT || read_kernel::<usize>(self.file, offset!(file_ep)).is_none_or(|list| list != 0)
+    }
+
+    /// Is the descriptor about to be closed the last one (`file.f_ref` or `f_count`)?
+    #[inline(always)]
+    pub fn last_reference(&self) -> bool {
+        read_kernel::<u64>(self.file, offset!(file_ref)).is_some_and(|references| references == offset!(file_ref_one) as u64)
+    }
+}
+
+/// Is it a TCP or unix stream socket?
+#[inline(always)]
+pub fn is_stream(sock: usize) -> bool {
+    let family: u16 = read_kernel(sock, offset!(sock_family)).unwrap_or(0);
+    let kind: u16 = read_kernel(sock, offset!(sock_type)).unwrap_or(0);
+    if kind != SOCK_STREAM {
+        return false;
+    }
+    if family == AF_UNIX {
+        return true;
+    }
+    let protocol: u16 = read_kernel(sock, offset!(sock_protocol)).unwrap_or(0);
+    (family == AF_INET || family == AF_INET6) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
+}
+
+/// The connection's state, made and announced when this is the first we see of it.
+#[inline(always)]
+pub fn connection(socket: &Socket) -> Option<&'static mut Connection> {
+    if let Some(known) = CONNECTIONS.get_ptr_mut(socket.inode) {
+        // SAFETY: map values live until the program ends (RCU); racing writers of one connection only blur budgets.
+        return Some(unsafe { &mut *known });
+    }
+    open(socket, ROLE_UNKNOWN, 0, OPEN_ADOPTED);
+    // SAFETY: as above.
+    CONNECTIONS.get_ptr_mut(socket.inode).map(|made| unsafe { &mut *made })
+}
+
+/// Enters a socket into the map and announces it, unless it is not a stream socket.
+#[inline(never)]
+pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
+    let Some(sock) = socket.sock() else {
+        count(Counter::KernelReadFaults, 1);
+        return 0;
+    };
+    let stream = is_stream(sock);
+    let state = Connection {
+        position: [0; 2],
+        captured: [0; 2],
+        role,
+        mode: if stream { WATCHED } else { IGNORED },
+        direction: NEITHER,
+        reserved: 0,
+        reserved2: 0,
+    };
+    if CONNECTIONS.insert(socket.inode, state, 0).is_err() {
+        count(Counter::ConnectionsFull, 1);
+        return 0;
+    }
+    if stream {
+        let mut record = Record { header: header(kind::OPEN, flags), body: describe(socket.inode, sock, role) };
+        record.body.started = started;
+        send_record(&record, lazy_wake());
+    }
+    0
+}
+
+/// Addresses of a socket.
+#[inline(always)]
+pub fn describe(inode: u64, sock: usize, role: u8) -> ConnectionBody {
+    let family: u16 = read_kernel(sock, offset!(sock_family)).unwrap_or(0);
+    let mut body = ConnectionBody {
+        connection: inode,
+        started: 0,
+        local: [0; 16],
+        remote: [0; 16],
+        local_port: 0,
+        remote_port: 0,
+        family,
+        role,
+        path_len: 0,
+        error: 0,
+        path: [0; UNIX_PATH_BYTES],
+    };
+    if family == AF_UNIX {
+        describe_unix(sock, &mut body);
+        return body;
+    }
+    body.local_port = read_kernel(sock, offset!(sock_num)).unwrap_or(0);
+    body.remote_port = u16::from_be(read_kernel(sock, offset!(sock_dport)).unwrap_or(0));
+    if family == AF_INET6 {
+        body.local = read_kernel(sock, offset!(sock_v6_saddr)).unwrap_or([0; 16]);
+        body.remote = read_kernel(sock, offset!(sock_v6_daddr)).unwrap_or([0; 16]);
+    } else {
+        let local: [u8; 4] = read_kernel(sock, offset!(sock_saddr)).unwrap_or([0; 4]);
+        let remote: [u8; 4] = read_kernel(sock, offset!(sock_daddr)).unwrap_or([0; 4]);
+        body.local[..4].copy_from_slice(&local);
+        body.remote[..4].copy_from_slice(&remote);
+    }
+    body
+}
+
+/// The path of a unix connection is that of its listening end: an accepted socket has the listener's own address, a
+/// connecting one usually has none and its peer has it.
+#[inline(always)]
+fn describe_unix(sock: usize, body: &mut ConnectionBody) {
+    let own: usize = read_kernel(sock, offset!(unix_addr)).unwrap_or(0);
+    if own != 0 {
+        read_path(own, body);
+        // For user space: a bound end is the listening one, unless it connected.
+        body.local_port = 1;
+        return;
+    }
+    let peer: usize = read_kernel(sock, offset!(unix_peer)).unwrap_or(0);
+    if peer == 0 {
+        return;
+    }
+    let address: usize = read_kernel(peer, offset!(unix_addr)).unwrap_or(0);
+    if address != 0 {
+        read_path(address, body);
+        body.remote_port = 1;
+    }
+}
+
+/// Copies `unix_address.name`, which starts with the two bytes of the family.
+#[inline(always)]
+fn read_path(address: usize, body: &mut ConnectionBody) {
+    let length: u32 = read_kernel(address, offset!(unix_address_len)).unwrap_or(0);
+    if length <= 2 {
+        return;
+    }
+    let mut length = length - 2;
+    if length > UNIX_PATH_BYTES as u32 {
+        length = UNIX_PATH_BYTES as u32;
+    }
+    let name = address + offset!(unix_address_name) as usize + 2;
+    // SAFETY: `length` is at most the size of `path`.
+    let read = unsafe { read_kernel_bytes(body.path.as_mut_ptr().cast(), length, name as *const _) };
+    if read == 0 {
+        body.path_len = length as u8;
+    }
+}

@@ -1,0 +1,392 @@
+//! Reads and writes: what passed, captured within the budget of its turn.
+//!
+//! All programs run at the exit of their system call, when the kernel has said how many bytes passed and the caller's
+//! buffers hold them, and take the arguments from the saved registers. A call that fails costs one look-up.
+
+use apm_common::{
+    counter::Counter,
+    event::{DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_POLLED, EventHeader, ROLE_CLIENT, ROLE_SERVER, kind},
+    limits::{CHUNK_BYTES, MESSAGES, REQUEST_BUDGET, RESPONSE_BUDGET, STEPS_PER_CALL, TAIL_BYTES},
+};
+use aya_ebpf::{
+    helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user as read_user_bytes},
+    macros::tracepoint,
+    programs::TracePointContext,
+};
+
+use crate::{
+    maps::{Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
+    registers::{Arguments, arguments},
+    ring::{self, Scratch, count, header, lazy_wake, scratch},
+    settings::read_user,
+    socket::{Socket, connection, socket},
+};
+
+/// Offsets in a `sys_exit_*` record (`events/syscalls/sys_exit_read/format` in tracefs).
+const NUMBER: usize = 8;
+const RESULT: usize = 16;
+
+/// `recv(2)` flags of calls that do not consume the stream.
+const MSG_OOB: u64 = 1;
+const MSG_PEEK: u64 = 2;
+
+/// Errors of a read or write after which the connection is dead (`errno(3)`).
+const EPIPE: i64 = -32;
+const ECONNRESET: i64 = -104;
+const ETIMEDOUT: i64 = -110;
+
+/// Where a call's bytes lie in user memory: one buffer, or an array of `iovec`s.
+struct Segments {
+    base: u64,
+    length: u64,
+    vectors: u64,
+    count: u64,
+}
+
+impl Segments {
+    #[inline(always)]
+    fn buffer(base: u64, length: u64) -> Self {
+        Self { base, length, vectors: 0, count: 0 }
+    }
+
+    #[inline(always)]
+    fn vectors(vectors: u64, count: u64) -> Self {
+        Self { base: 0, length: 0, vectors, count }
+    }
+
+    /// The `msg_iov` and `msg_iovlen` of a `struct msghdr` (`recv(2)`).
+    #[inline(always)]
+    fn message(address: u64) -> Self {
+        let [vectors, count] = read_user::<[u64; 2]>(address + 16).unwrap_or([0; 2]);
+        Self::vectors(vectors, count)
+    }
+
+    /// Bytes the kernel cannot show.
+    #[inline(always)]
+    fn hidden() -> Self {
+        Self::vectors(0, 0)
+    }
+}
+
+/// The current process, if it is watched, and what its call returned: positive, or a fatal error, or end of file.
+#[inline(always)]
+fn watched_result(ctx: &TracePointContext) -> Option<i64> {
+    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
+    PROCESSES.get_ptr(pid)?;
+    // SAFETY: a `sys_exit_*` record is 24 bytes.
+    let result: i64 = unsafe { ctx.read_at(RESULT) }.ok()?;
+    (result >= 0 || result == ECONNRESET || result == EPIPE || result == ETIMEDOUT).then_some(result)
+}
+
+/// Arguments of the call; counts when they cannot be had.
+#[inline(always)]
+fn call_arguments(ctx: &TracePointContext) -> Option<Arguments> {
+    // SAFETY: as in `watched_result`.
+    let number: i32 = unsafe { ctx.read_at(NUMBER) }.ok()?;
+    let found = arguments(number as i64);
+    if found.is_none() {
+        count(Counter::KernelReadFaults, 1);
+    }
+    found
+}
+
+/// Handles one call that moved bytes.
+#[inline(always)]
+fn transfer(fd: u64, direction: usize, result: i64, segments: Segments) -> Option<()> {
+    let socket = socket(fd)?;
+    let state = connection(&socket)?;
+    if state.mode == IGNORED || (result == 0 && direction == OUTGOING) {
+        return None;
+    }
+    let record = scratch()?;
+    record.header = header(kind::DATA, flags(&socket, state, direction, result));
+    record.body[0] = socket.inode;
+    let turn = state.direction != direction as u8;
+    if turn {
+        state.direction = direction as u8;
+        state.captured[direction] = 0;
+    }
+    let moved = if result > 0 { result as u64 } else { 0 };
+    record.capture = ring::Capture {
+        base: segments.base,
+        segment: segments.length,
+        vectors: segments.vectors,
+        vectors_left: segments.count,
+        left: moved,
+        allowed: budget(state.role, direction).saturating_sub(state.captured[direction]) as u64,
+        position: state.position[direction],
+        sent: 0,
+        turn: turn as u64,
+    };
+    state.position[direction] += moved;
+    capture(record);
+    state.captured[direction] += record.capture.sent as u32;
+    None
+}
+
+#[inline(always)]
+fn flags(socket: &Socket, state: &Connection, direction: usize, result: i64) -> u16 {
+    let mut flags = 0;
+    if direction == OUTGOING {
+        flags |= DATA_OUTGOING;
+    } else if state.role != ROLE_CLIENT && socket.polled() {
+        flags |= DATA_POLLED;
+    }
+    if result == 0 {
+        flags |= DATA_END;
+    } else if result < 0 {
+        flags |= DATA_ERROR;
+    }
+    flags
+}
+
+/// Bytes that may be captured in a turn of this direction.
+#[inline(always)]
+fn budget(role: u8, direction: usize) -> u32 {
+    let answering = (role == ROLE_SERVER && direction == OUTGOING) || (role == ROLE_CLIENT && direction == INCOMING);
+    if answering { RESPONSE_BUDGET } else { REQUEST_BUDGET }
+}
+
+/// Sends what the budget allows of a call, chunk by chunk, then its tail.
+#[inline(always)]
+fn capture(record: &mut Scratch) {
+    for _ in 0..STEPS_PER_CALL {
+        if record.capture.left == 0 || record.capture.allowed == 0 {
+            break;
+        }
+        if record.capture.segment == 0 {
+            if !next_vector(&mut record.capture) {
+                break;
+            }
+        } else {
+            next_chunk(record);
+        }
+    }
+    if record.capture.left > 0 || record.capture.sent == 0 {
+        tail(record);
+    }
+}
+
+/// Takes the next `iovec`; false when there is none.
+#[inline(always)]
+fn next_vector(capture: &mut ring::Capture) -> bool {
+    if capture.vectors_left == 0 {
+        return false;
+    }
+    let Some([base, length]) = read_user::<[u64; 2]>(capture.vectors) else {
+        count(Counter::ReadFaults, 1);
+        return false;
+    };
+    capture.vectors += 16;
+    capture.vectors_left -= 1;
+    capture.base = base;
+    capture.segment = length;
+    true
+}
+
+/// Sends the next chunk of the current segment.
+#[inline(always)]
+fn next_chunk(record: &mut Scratch) {
+    let capture = &record.capture;
+    let want = capture.left.min(capture.segment).min(capture.allowed).min(CHUNK_BYTES as u64);
+    let base = capture.base;
+    emit(record, base, want as u32);
+    let capture = &mut record.capture;
+    capture.position += want;
+    capture.base += want;
+    capture.segment = capture.segment.saturating_sub(want);
+    capture.left = capture.left.saturating_sub(want);
+    capture.allowed = capture.allowed.saturating_sub(want);
+    capture.sent += want;
+}
+
+/// The end of a call whose bytes were not all captured: its last bytes when they are at hand, else only how far it came.
+#[inline(always)]
+fn tail(record: &mut Scratch) {
+    let capture = &mut record.capture;
+    let left = capture.left;
+    count(Counter::BytesOverBudget, left);
+    if capture.allowed > 0 && capture.vectors_left > 0 {
+        count(Counter::VectorsTruncated, capture.vectors_left);
+    }
+    let want = if capture.segment >= left { left.min(TAIL_BYTES as u64) } else { 0 };
+    let skipped = left.saturating_sub(want);
+    capture.position += skipped;
+    let base = capture.base + skipped;
+    emit(record, base, want as u32);
+}
+
+/// Writes one record with `length` bytes of user memory at `address`. Not inlined, to be in each program once.
+#[inline(never)]
+fn emit(record: &mut Scratch, address: u64, length: u32) -> u32 {
+    let mut length = length as usize;
+    if length > CHUNK_BYTES {
+        return 0;
+    }
+    record.body[1] = record.capture.position;
+    if length > 0 {
+        // SAFETY: `length` is at most the payload's size.
+        let read = unsafe { read_user_bytes(record.payload.as_mut_ptr().cast(), length as u32, address as *const _) };
+        if read != 0 {
+            count(Counter::ReadFaults, 1);
+            record.body[1] += length as u64;
+            length = 0;
+        }
+    }
+    record.header.len = length as u32;
+    // SAFETY: header, body and `length` bytes of payload, all within the record.
+    let bytes = unsafe {
+        core::slice::from_raw_parts((&raw const *record).cast::<u8>(), size_of::<EventHeader>() + 16 + length)
+    };
+    if !ring::send(bytes, lazy_wake()) && record.capture.turn == 1 {
+        count(Counter::TurnsLost, 1);
+    }
+    record.capture.turn = 0;
+    0
+}
+
+/// `fd, buffer, …`
+#[inline(always)]
+fn plain(ctx: &TracePointContext, direction: usize) -> Option<()> {
+    let result = watched_result(ctx)?;
+    let call = call_arguments(ctx)?;
+    transfer(call.first, direction, result, Segments::buffer(call.second, result as u64))
+}
+
+/// `fd, iovecs, count, …`
+#[inline(always)]
+fn vectored(ctx: &TracePointContext, direction: usize) -> Option<()> {
+    let result = watched_result(ctx)?;
+    let call = call_arguments(ctx)?;
+    transfer(call.first, direction, result, Segments::vectors(call.second, call.third))
+}
+
+/// `fd, msghdr, flags`
+#[inline(always)]
+fn message(ctx: &TracePointContext, direction: usize) -> Option<()> {
+    let result = watched_result(ctx)?;
+    let call = call_arguments(ctx)?;
+    if call.third & (MSG_PEEK | MSG_OOB) != 0 {
+        return None;
+    }
+    transfer(call.first, direction, result, Segments::message(call.second))
+}
+
+/// `fd, mmsghdrs, count, …`: returns the number of messages; each says how many bytes it moved after its `msghdr`.
+#[inline(always)]
+fn messages(ctx: &TracePointContext, direction: usize) -> Option<()> {
+    let result = watched_result(ctx)?;
+    let call = call_arguments(ctx)?;
+    for index in 0..MESSAGES as u64 {
+        if index as i64 >= result {
+            return None;
+        }
+        let message = call.second + index * 64;
+        let moved: u32 = read_user(message + 56)?;
+        transfer(call.first, direction, moved as i64, Segments::message(message));
+    }
+    if result > MESSAGES as i64 {
+        count(Counter::VectorsTruncated, (result - MESSAGES as i64) as u64);
+    }
+    None
+}
+
+#[tracepoint]
+pub fn exit_read(ctx: TracePointContext) -> u32 {
+    plain(&ctx, INCOMING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_readv(ctx: TracePointContext) -> u32 {
+    vectored(&ctx, INCOMING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_recvfrom(ctx: TracePointContext) -> u32 {
+    received(&ctx);
+    0
+}
+
+/// `fd, buffer, length, flags, …`
+#[inline(always)]
+fn received(ctx: &TracePointContext) -> Option<()> {
+    let result = watched_result(ctx)?;
+    let call = call_arguments(ctx)?;
+    if call.fourth & (MSG_PEEK | MSG_OOB) != 0 {
+        return None;
+    }
+    transfer(call.first, INCOMING, result, Segments::buffer(call.second, result as u64))
+}
+
+#[tracepoint]
+pub fn exit_recvmsg(ctx: TracePointContext) -> u32 {
+    message(&ctx, INCOMING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_recvmmsg(ctx: TracePointContext) -> u32 {
+    messages(&ctx, INCOMING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_write(ctx: TracePointContext) -> u32 {
+    plain(&ctx, OUTGOING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_writev(ctx: TracePointContext) -> u32 {
+    vectored(&ctx, OUTGOING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_sendto(ctx: TracePointContext) -> u32 {
+    plain(&ctx, OUTGOING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_sendmsg(ctx: TracePointContext) -> u32 {
+    message(&ctx, OUTGOING);
+    0
+}
+
+#[tracepoint]
+pub fn exit_sendmmsg(ctx: TracePointContext) -> u32 {
+    messages(&ctx, OUTGOING);
+    0
+}
+
+/// `sendfile(out, in, …)`: the bytes come from a file and never lie in user memory.
+#[tracepoint]
+pub fn exit_sendfile64(ctx: TracePointContext) -> u32 {
+    let _ = sent_file(&ctx);
+    0
+}
+
+#[inline(always)]
+fn sent_file(ctx: &TracePointContext) -> Option<()> {
+    let result = watched_result(ctx)?;
+    let call = call_arguments(ctx)?;
+    transfer(call.first, OUTGOING, result, Segments::hidden())
+}
+
+/// `splice(in, …, out, …)`: one end is a pipe, the other may be a socket.
+#[tracepoint]
+pub fn exit_splice(ctx: TracePointContext) -> u32 {
+    let _ = spliced(&ctx);
+    0
+}
+
+#[inline(always)]
+fn spliced(ctx: &TracePointContext) -> Option<()> {
+    let result = watched_result(ctx)?;
+    let call = call_arguments(ctx)?;
+    transfer(call.first, INCOMING, result, Segments::hidden());
+    transfer(call.third, OUTGOING, result, Segments::hidden())
+}
