@@ -5,11 +5,21 @@
 
 use crate::correlate::{SpanId, TraceId};
 
+pub mod compression;
 pub mod destination;
+pub mod failure;
+pub mod naming;
 pub mod outcome;
+pub mod rules;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod sanitize;
 pub mod span;
 pub mod sql;
 pub mod transaction;
+pub mod truncation;
+pub mod url;
+pub mod wildcard;
 
 /// What leaves the pipeline, for one service instance.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +82,8 @@ pub struct Transaction {
     pub spans_dropped: u32,
     /// Statistics of dropped spans.
     pub dropped_spans: Vec<DroppedSpans>,
+    /// Spans elsewhere it belongs with (the caller's, when the trace was restarted).
+    pub links: Vec<(TraceId, SpanId)>,
     /// HTTP request and response.
     pub http: Option<HttpContext>,
 }
@@ -79,6 +91,8 @@ pub struct Transaction {
 /// Statistics of spans that were dropped, by target and outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DroppedSpans {
+    /// Type of the spans (`db`, `external`): with the target it gives the resource.
+    pub kind: &'static str,
     /// Target of the calls.
     pub target: ServiceTarget,
     /// Their outcome.

@@ -1,0 +1,128 @@
+//! Elastic's wildcard patterns: `*` matches any run of characters, also none; nothing else is special.
+//!
+//! A pattern is anchored at both ends and ignores case unless it starts with `(?-i)`.
+
+/// Starts a pattern that minds case.
+const CASE_SENSITIVE: &str = "(?-i)";
+
+/// One pattern, ready to match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wildcard {
+    /// As written by the user.
+    source: String,
+    /// Characters to match, folded when case is ignored.
+    pattern: Vec<char>,
+    ignore_case: bool,
+}
+
+impl Wildcard {
+    /// Prepares a pattern.
+    pub fn new(source: &str) -> Self {
+        let ignore_case = !source.starts_with(CASE_SENSITIVE);
+        let text = source.strip_prefix(CASE_SENSITIVE).unwrap_or(source);
+        let pattern = text.chars().map(|character| fold(character, ignore_case)).collect();
+        Self { source: source.to_owned(), pattern, ignore_case }
+    }
+
+    /// The pattern without its case prefix.
+    pub fn text(&self) -> &str {
+        self.source.strip_prefix(CASE_SENSITIVE).unwrap_or(&self.source)
+    }
+
+    /// Matches the whole of `text`. Time is bounded by the product of both lengths; no memory is taken.
+    pub fn matches(&self, text: &str) -> bool {
+        let mut rest = text.chars();
+        let mut at = 0;
+        // Where to go on when the text after the last `*` does not match: that star takes one character more.
+        let mut retry: Option<(usize, std::str::Chars<'_>)> = None;
+        loop {
+            let mut ahead = rest.clone();
+            match (self.pattern.get(at), ahead.next()) {
+                (Some('*'), _) => {
+                    at += 1;
+                    retry = Some((at, rest.clone()));
+                }
+                (None, None) => return true,
+                (Some(&wanted), Some(found)) if wanted == fold(found, self.ignore_case) => {
+                    at += 1;
+                    rest = ahead;
+                }
+                _ => {
+                    let Some((after_star, tried)) = retry.as_mut() else { return false };
+                    if tried.next().is_none() {
+                        return false;
+                    }
+                    at = *after_star;
+                    rest = tried.clone();
+                }
+            }
+        }
+    }
+}
+
+/// A list of patterns; the first that matches counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wildcards(Vec<Wildcard>);
+
+impl Wildcards {
+    /// Prepares a list.
+    pub fn new<S: AsRef<str>>(sources: &[S]) -> Self {
+        Self(sources.iter().map(|source| Wildcard::new(source.as_ref())).collect())
+    }
+
+    /// The first pattern that matches.
+    pub fn first_match(&self, text: &str) -> Option<&Wildcard> {
+        self.0.iter().find(|pattern| pattern.matches(text))
+    }
+
+    /// Any pattern matches.
+    pub fn matches(&self, text: &str) -> bool {
+        self.first_match(text).is_some()
+    }
+}
+
+fn fold(character: char, ignore_case: bool) -> char {
+    match ignore_case {
+        true => character.to_lowercase().next().unwrap_or(character),
+        false => character,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn agrees_with_elastics_vectors() {
+        type Groups = BTreeMap<String, BTreeMap<String, BTreeMap<String, bool>>>;
+        let text = include_str!("../../tests/data/vectors/json-specs/wildcard_matcher_tests.json");
+        let groups: Groups = serde_json::from_str(text).unwrap();
+        let mut cases = 0;
+        for (group, patterns) in groups {
+            for (pattern, texts) in patterns {
+                let wildcard = Wildcard::new(&pattern);
+                for (text, expected) in texts {
+                    assert_eq!(wildcard.matches(&text), expected, "{group}: {pattern} on {text}");
+                    cases += 1;
+                }
+            }
+        }
+        assert_eq!(cases, 86);
+    }
+
+    #[test]
+    fn gives_the_first_pattern_without_its_prefix() {
+        let list = Wildcards::new(&["/nothing", "(?-i)/A/*", "*"]);
+        assert_eq!(list.first_match("/A/1").unwrap().text(), "/A/*");
+        assert_eq!(list.first_match("/a/1").unwrap().text(), "*");
+        assert!(!Wildcards::default().matches(""));
+    }
+
+    #[test]
+    fn ends_in_time_on_many_stars() {
+        let pattern = Wildcard::new(&"*a".repeat(50));
+        assert!(!pattern.matches(&"a".repeat(10_000).replace('a', "ab")));
+    }
+}
