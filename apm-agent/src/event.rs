@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use apm_common::event::{self as wire, kind};
 
+use crate::build::destination::Endpoint;
+
 /// Start of a record: when, who, what.
 pub type Header = wire::EventHeader;
 
@@ -42,6 +44,15 @@ pub enum Event<'a> {
         /// Its start time, nanoseconds since boot.
         start_time: u64,
     },
+    /// A process began to listen.
+    Listen {
+        /// Its start time, nanoseconds since boot.
+        start_time: u64,
+        /// TCP port; 0 for a unix socket.
+        port: u16,
+        /// `PROCESS_PENDING` or `PROCESS_WATCHED`.
+        state: u32,
+    },
     /// A watched process ended.
     Exit {
         /// Its start time, nanoseconds since boot.
@@ -61,22 +72,11 @@ pub struct Connection {
     /// One of the `ROLE_` values.
     pub role: u8,
     /// Own end.
-    pub local: Address,
+    pub local: Endpoint,
     /// The peer.
-    pub remote: Address,
+    pub remote: Endpoint,
     /// Positive errno of a failed attempt.
     pub error: u32,
-}
-
-/// One end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// TCP.
-    Ip(SocketAddr),
-    /// A unix socket with a path; abstract ones start with `@`.
-    Unix(String),
-    /// A unix socket without a path, or an address that could not be read.
-    Unnamed,
 }
 
 /// Reads numbers off the front of a record.
@@ -137,9 +137,19 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             Event::Fork { child, start_time: reader.u64()? }
         }
         kind::EXIT => Event::Exit { start_time: reader.u64()?, exit_code: reader.u32()? },
+        kind::LISTEN => {
+            Event::Listen { start_time: reader.u64()?, port: u16::try_from(reader.u32()?).ok()?, state: reader.u32()? }
+        }
         _ => return None,
     };
     Some((header, event))
+}
+
+/// Writes the role into the record of an opened connection; the kernel does not know it of one it meets late.
+pub fn set_role(record: &mut [u8], role: u8) {
+    if let Some(byte) = record.get_mut(wire::ROLE_OFFSET) {
+        *byte = role;
+    }
 }
 
 fn connection(reader: &mut Reader<'_>) -> Option<Connection> {
@@ -161,29 +171,33 @@ fn connection(reader: &mut Reader<'_>) -> Option<Connection> {
 }
 
 /// IPv4 addresses mapped into IPv6 are shown as what they are.
-fn ip(family: u16, bytes: [u8; 16], port: u16) -> Address {
+fn ip(family: u16, bytes: [u8; 16], port: u16) -> Endpoint {
     let [a, b, c, d, ..] = bytes;
     match i32::from(family) {
-        libc::AF_INET => Address::Ip(SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), port)),
-        libc::AF_INET6 => Address::Ip(SocketAddr::new(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical(), port)),
-        _ => Address::Unnamed,
+        libc::AF_INET => Endpoint::Ip(SocketAddr::new(Ipv4Addr::new(a, b, c, d).into(), port)),
+        libc::AF_INET6 => Endpoint::Ip(SocketAddr::new(IpAddr::from(Ipv6Addr::from(bytes)).to_canonical(), port)),
+        _ => Endpoint::Unknown,
     }
 }
 
 /// The kernel side marks the end that owns the path with a 1 in its port.
-fn unix_ends(path: &[u8], local: u16, remote: u16, role: u8) -> (Address, Address) {
+fn unix_ends(path: &[u8], local: u16, remote: u16, role: u8) -> (Endpoint, Endpoint) {
     let name = match path {
-        [] => Address::Unnamed,
-        [0, rest @ ..] => Address::Unix(format!("@{}", text_before_nul(rest))),
-        path => Address::Unix(text_before_nul(path)),
+        [] => unnamed(),
+        [0, rest @ ..] => Endpoint::Unix(format!("@{}", text_before_nul(rest))),
+        path => Endpoint::Unix(text_before_nul(path)),
     };
     if local == 1 {
-        (name, Address::Unnamed)
+        (name, unnamed())
     } else if remote == 1 || role == wire::ROLE_CLIENT {
-        (Address::Unnamed, name)
+        (unnamed(), name)
     } else {
-        (Address::Unnamed, Address::Unnamed)
+        (unnamed(), unnamed())
     }
+}
+
+fn unnamed() -> Endpoint {
+    Endpoint::Unix(String::new())
 }
 
 fn text_before_nul(bytes: &[u8]) -> String {

@@ -11,6 +11,7 @@
 //! and a counter.
 
 pub mod build;
+pub mod clock;
 pub mod config;
 pub mod correlate;
 pub mod event;
@@ -18,6 +19,7 @@ pub mod exchange;
 pub mod intake;
 pub mod kernel;
 pub mod metadata;
+pub mod pipeline;
 pub mod process;
 pub mod protocol;
 pub mod report;

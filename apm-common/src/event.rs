@@ -20,6 +20,8 @@ pub mod kind {
     pub const FORK: u16 = 6;
     /// The last thread of a watched process ended: [`ExitBody`](super::ExitBody).
     pub const EXIT: u16 = 7;
+    /// A process began to listen: [`ListenBody`](super::ListenBody).
+    pub const LISTEN: u16 = 8;
 }
 
 /// Start of every record.
@@ -60,6 +62,9 @@ pub struct DataBody {
     /// payload says how far the stream has come.
     pub position: u64,
 }
+
+/// Where [`ConnectionBody::role`] lies in a record: user space fills in the role of an adopted connection.
+pub const ROLE_OFFSET: usize = 24 + core::mem::offset_of!(ConnectionBody, role);
 
 /// We cannot say which end we are.
 pub const ROLE_UNKNOWN: u8 = 0;
@@ -152,6 +157,18 @@ pub struct ExitBody {
     pub reserved: u32,
 }
 
+/// A socket that listens now. A process that was not watched is [`PROCESS_PENDING`] after this event.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenBody {
+    /// As in [`ExecBody::start_time`].
+    pub start_time: u64,
+    /// TCP port; 0 for a unix socket.
+    pub port: u32,
+    /// State the process has in the process map after this event.
+    pub state: u32,
+}
+
 /// Captured, and kept by user space until it has decided.
 pub const PROCESS_PENDING: u32 = 1;
 /// Captured and reported.
@@ -178,5 +195,6 @@ const _: () = {
     assert!(size_of::<ExecBody>() == 272);
     assert!(size_of::<ForkBody>() == 16);
     assert!(size_of::<ExitBody>() == 16);
+    assert!(size_of::<ListenBody>() == 16);
     assert!(size_of::<ProcessEntry>() == 16);
 };

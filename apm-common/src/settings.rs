@@ -99,6 +99,8 @@ pub struct Settings {
     pub offsets: Offsets,
     /// 1: every process that calls exec is watched as [`PENDING`](crate::event::PROCESS_PENDING) until user space has decided.
     pub watch_exec: u32,
+    /// 1: every process that begins to listen is watched as pending until user space has decided.
+    pub watch_listen: u32,
     /// The agent's own process id: never watched, never reported.
     pub agent_pid: u32,
 }
@@ -149,6 +151,7 @@ impl Settings {
             stack_bytes: 0,
         },
         watch_exec: 0,
+        watch_listen: 0,
         agent_pid: 0,
     };
 }

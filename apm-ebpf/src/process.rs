@@ -1,18 +1,23 @@
-//! The exact set of watched processes: exec may add, fork inherits, exit removes.
+//! The exact set of watched processes: exec and listen may add, fork inherits, exit removes.
 
 use apm_common::{
     counter::Counter,
-    event::{ExecBody, ExitBody, ForkBody, PROCESS_PENDING, ProcessEntry, kind},
+    event::{ExecBody, ExitBody, ForkBody, ListenBody, PROCESS_PENDING, ProcessEntry, kind},
     limits::EXEC_PATH_BYTES,
 };
 use aya_ebpf::{
-    EbpfContext as _, helpers::generated::bpf_probe_read_kernel_str, macros::raw_tracepoint, programs::RawTracePointContext,
+    EbpfContext as _,
+    helpers::{bpf_get_current_task, generated::bpf_probe_read_kernel_str},
+    macros::{raw_tracepoint, tracepoint},
+    programs::{RawTracePointContext, TracePointContext},
 };
 
 use crate::{
     maps::PROCESSES,
+    registers::arguments,
     ring::{Record, WAKE_NOW, count, header, send_record},
     settings::{offset, read_kernel, setting},
+    socket::{is_stream, is_unix, socket},
 };
 
 /// Argument `index` of a raw tracepoint.
@@ -51,6 +56,55 @@ fn forked(ctx: &RawTracePointContext) -> Option<()> {
     None
 }
 
+/// State of a process, which is pending if it was not watched; and its start time.
+#[inline(always)]
+fn admit(pid: u32, task: usize) -> Option<(u64, u32)> {
+    let leader: usize = read_kernel(task, offset!(task_group_leader))?;
+    let start_time: u64 = read_kernel(leader, offset!(task_start_boottime))?;
+    if let Some(known) = PROCESSES.get_ptr(pid) {
+        // SAFETY: map values live until the program ends (RCU).
+        return Some((start_time, unsafe { (*known).state }));
+    }
+    if pid == setting!(agent_pid) {
+        return None;
+    }
+    let entry = ProcessEntry { start_time, state: PROCESS_PENDING, reserved: 0 };
+    if PROCESSES.insert(pid, entry, 0).is_err() {
+        count(Counter::ProcessesFull, 1);
+        return None;
+    }
+    Some((start_time, PROCESS_PENDING))
+}
+
+/// `listen(fd, backlog)`: a service begins. Only where targets are chosen by port does it matter for others than ours.
+#[tracepoint]
+pub fn exit_listen(ctx: TracePointContext) -> u32 {
+    let _ = listening(&ctx);
+    0
+}
+
+#[inline(always)]
+fn listening(ctx: &TracePointContext) -> Option<()> {
+    let head = header(kind::LISTEN, 0);
+    if setting!(watch_listen) == 0 && PROCESSES.get_ptr(head.pid).is_none() {
+        return None;
+    }
+    // SAFETY: a `sys_exit_*` record is 24 bytes.
+    let (number, result): (i32, i64) = unsafe { (ctx.read_at(8).ok()?, ctx.read_at(16).ok()?) };
+    if result != 0 {
+        return None;
+    }
+    let sock = socket(arguments(number as i64)?.first)?.sock()?;
+    if !is_stream(sock) {
+        return None;
+    }
+    // SAFETY: no preconditions.
+    let (start_time, state) = admit(head.pid, unsafe { bpf_get_current_task() } as usize)?;
+    let port: u16 = if is_unix(sock) { 0 } else { read_kernel(sock, offset!(sock_num))? };
+    send_record(&Record { header: head, body: ListenBody { start_time, port: port as u32, state } }, WAKE_NOW);
+    None
+}
+
 /// `sched_process_exec(task, old_pid, bprm)`: the process has its new image.
 #[raw_tracepoint(tracepoint = "sched_process_exec")]
 pub fn exec(ctx: RawTracePointContext) -> i32 {
@@ -65,20 +119,7 @@ fn executed(ctx: &RawTracePointContext) -> Option<()> {
     if known.is_none() && setting!(watch_exec) == 0 {
         return None;
     }
-    let leader: usize = read_kernel(argument(ctx, 0), offset!(task_group_leader))?;
-    let start_time: u64 = read_kernel(leader, offset!(task_start_boottime))?;
-    let state = match known {
-        // SAFETY: map values live until the program ends (RCU).
-        Some(entry) => unsafe { (*entry).state },
-        None => {
-            let entry = ProcessEntry { start_time, state: PROCESS_PENDING, reserved: 0 };
-            if PROCESSES.insert(head.pid, entry, 0).is_err() {
-                count(Counter::ProcessesFull, 1);
-                return None;
-            }
-            PROCESS_PENDING
-        }
-    };
+    let (start_time, state) = admit(head.pid, argument(ctx, 0))?;
     let mut record =
         Record { header: head, body: ExecBody { start_time, path_len: 0, state, path: [0; EXEC_PATH_BYTES] } };
     let name: usize = read_kernel(argument(ctx, 2), offset!(binprm_filename))?;

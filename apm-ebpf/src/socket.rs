@@ -102,6 +102,12 @@ pub fn is_stream(sock: usize) -> bool {
     (family == AF_INET || family == AF_INET6) && (protocol == IPPROTO_TCP || protocol == IPPROTO_MPTCP)
 }
 
+/// Is it a unix socket?
+#[inline(always)]
+pub fn is_unix(sock: usize) -> bool {
+    read_kernel::<u16>(sock, offset!(sock_family)) == Some(AF_UNIX)
+}
+
 /// The connection's state, made and announced when this is the first we see of it.
 #[inline(always)]
 pub fn connection(socket: &Socket) -> Option<&'static mut Connection> {

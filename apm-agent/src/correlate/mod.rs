@@ -1,6 +1,14 @@
 //! Who is whose parent: trace context, ids, sampling, and the evidence that ties a call to the request that made it.
+//!
+//! A wrong link is worse than none: a call without certain evidence becomes a transaction of its own, and is counted.
 
 mod id;
+mod parent;
+mod request;
 pub mod trace_context;
+mod tracer;
 
 pub use id::{Ids, SpanId, TraceId};
+pub use parent::{CallSite, Evidence, PARENT_SOURCES, ParentSource, Rank};
+pub use request::{OpenRequest, RequestKey, Requests};
+pub use tracer::{Mark, Party, Tracer, TracerCounters};

@@ -2,7 +2,7 @@
 
 use apm_common::settings::{ABSENT, Offsets, Settings};
 
-use super::{KernelFailure, btf::Btf};
+use super::{Admission, KernelFailure, btf::Btf};
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -17,10 +17,15 @@ pub const STACK_PADDINGS: [u32; 2] = [0, 16];
 ///
 /// # Errors
 /// When there is no BTF, or a member is missing that the programs cannot do without.
-pub fn settings(watch_exec: u32) -> Result<Settings, KernelFailure> {
+pub fn settings(admission: Admission) -> Result<Settings, KernelFailure> {
     let bytes = std::fs::read(VMLINUX).map_err(|source| KernelFailure::NoBtf { path: VMLINUX.into(), source })?;
     let offsets = offsets(&Btf::parse(bytes)?)?;
-    Ok(Settings { offsets, watch_exec, agent_pid: std::process::id() })
+    Ok(Settings {
+        offsets,
+        watch_exec: admission.exec.into(),
+        watch_listen: admission.listen.into(),
+        agent_pid: std::process::id(),
+    })
 }
 
 fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {

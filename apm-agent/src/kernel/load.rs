@@ -10,7 +10,7 @@ use aya::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::{Hook, KernelFailure, PROGRAMS, Program, layout, self_test, tracefs};
+use super::{Admission, Hook, KernelFailure, PROGRAMS, Program, layout, self_test, tracefs};
 
 /// The BPF object, built from `apm-ebpf` by `cargo xtask ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/apm-ebpf.bpf.o");
@@ -46,12 +46,10 @@ pub struct Kernel {
 impl Kernel {
     /// Loads and attaches everything, and shows that it works here.
     ///
-    /// `watch_exec`: every process that execs is captured as pending until the caller decides.
-    ///
     /// # Errors
     /// A sentence with its remedy. Nothing is left attached.
-    pub fn load(watch_exec: bool) -> Result<Self, KernelFailure> {
-        let mut settings = layout::settings(u32::from(watch_exec))?;
+    pub fn load(admission: Admission) -> Result<Self, KernelFailure> {
+        let mut settings = layout::settings(admission)?;
         tracefs::ensure()?;
         let mut outcome = Err(KernelFailure::SelfTest("no layout was tried"));
         for padding in layout::STACK_PADDINGS {

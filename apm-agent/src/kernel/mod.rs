@@ -15,12 +15,21 @@ pub use failure::KernelFailure;
 pub use load::Kernel;
 pub use program::{Hook, PROGRAMS, Program};
 
+/// Which processes the kernel programs capture as pending, until the caller has decided about them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// Every process that execs: targets are chosen by executable.
+    pub exec: bool,
+    /// Every process that begins to listen: targets are chosen by port.
+    pub listen: bool,
+}
+
 /// Reads the running kernel's structure layouts, as [`Kernel::load`] does.
 ///
 /// # Errors
 /// A sentence that says what the kernel lacks.
 pub fn check_layout() -> Result<(), KernelFailure> {
-    layout::settings(0).map(|_| ())
+    layout::settings(Admission::default()).map(|_| ())
 }
 
 /// Is a tracefs mounted where everybody looks for it?

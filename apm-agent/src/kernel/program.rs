@@ -42,6 +42,7 @@ pub const PROGRAMS: &[Program] = &[
     raw("exit", "sched_process_exit", "a watched process ends"),
     raw("fork", "sched_process_fork", "a watched process has a child"),
     raw("exec", "sched_process_exec", "a program starts"),
+    syscall("exit_listen", "sys_exit_listen", "a service begins"),
     raw("set_state", "inet_sock_set_state", "a connection attempt fails later"),
     syscall("enter_connect", "sys_enter_connect", "when a connection attempt began"),
     syscall("exit_connect", "sys_exit_connect", "outgoing connections"),

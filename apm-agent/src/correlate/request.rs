@@ -1,0 +1,104 @@
+//! Requests being served: one entry from a request's first byte to the last of its answer.
+
+use std::collections::HashMap;
+
+use super::{SpanId, TraceId};
+use crate::{
+    build::{Place, Span, compression::SpanBuffer},
+    exchange::Nanos,
+};
+
+/// Most requests open at once; more are reported without spans, and counted.
+pub const MOST_OPEN: usize = 65_536;
+
+/// A request: its connection and its number on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestKey {
+    /// The connection.
+    pub connection: u64,
+    /// The request's serial.
+    pub serial: u64,
+}
+
+/// A request being served.
+#[derive(Debug)]
+pub struct OpenRequest {
+    /// Process that serves it.
+    pub pid: u32,
+    /// Thread that read its first byte, when that thread serves nothing else meanwhile.
+    pub thread: Option<u32>,
+    /// When its first byte was read.
+    pub opened: Nanos,
+    /// Place of its transaction.
+    pub place: Place,
+    /// Its trace is recorded.
+    pub sampled: bool,
+    /// Sampling has been decided: its head was read.
+    pub decided: bool,
+    /// The caller's span, when the trace was restarted.
+    pub links: Vec<(TraceId, SpanId)>,
+    /// Merges and limits its spans.
+    pub buffer: SpanBuffer,
+    /// Spans that are ready, held until the request ends: only then is it certain that its thread served it alone.
+    pub spans: Vec<Span>,
+}
+
+/// All requests being served.
+#[derive(Debug, Default)]
+pub struct Requests {
+    open: HashMap<RequestKey, OpenRequest>,
+    threads: HashMap<u32, Vec<RequestKey>>,
+}
+
+impl Requests {
+    /// Enters a request; false when there are too many.
+    pub fn opened(&mut self, key: RequestKey, request: OpenRequest) -> bool {
+        if self.open.len() >= MOST_OPEN {
+            return false;
+        }
+        if let Some(tid) = request.thread {
+            self.threads.entry(tid).or_default().push(key);
+        }
+        self.open.insert(key, request);
+        true
+    }
+
+    /// Takes out a request that has ended.
+    pub fn ended(&mut self, key: RequestKey) -> Option<OpenRequest> {
+        let request = self.open.remove(&key)?;
+        if let Some(tid) = request.thread {
+            if let Some(keys) = self.threads.get_mut(&tid) {
+                keys.retain(|open| *open != key);
+                if keys.is_empty() {
+                    self.threads.remove(&tid);
+                }
+            }
+        }
+        Some(request)
+    }
+
+    /// An open request.
+    pub fn get(&self, key: RequestKey) -> Option<&OpenRequest> {
+        self.open.get(&key)
+    }
+
+    /// An open request.
+    pub fn get_mut(&mut self, key: RequestKey) -> Option<&mut OpenRequest> {
+        self.open.get_mut(&key)
+    }
+
+    /// Requests a thread has read and not answered, oldest first.
+    pub fn served_by(&self, tid: u32) -> impl Iterator<Item = RequestKey> + '_ {
+        self.threads.get(&tid).into_iter().flatten().copied()
+    }
+
+    /// Number of open requests.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Is none open?
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+}

@@ -1,0 +1,444 @@
+//! Gives exchanges their place in a trace and turns them into documents.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{
+    Ids, SpanId, TraceId,
+    parent::{CallSite, Evidence, find},
+    request::{OpenRequest, RequestKey, Requests},
+    trace_context::{self, Beginning},
+};
+use crate::{
+    build::{
+        Document, ErrorEvent, ErrorPlace, Place, Span, Transaction,
+        compression::{Limits, SpanBuffer},
+        destination::{Addresses, Endpoint},
+        failure,
+        rules::Rules,
+        span::{self, CallParts},
+        transaction,
+    },
+    clock::Clock,
+    config::{Capture, Orphans},
+    exchange::{Ending, Exchange, Http, Nanos, Payload, Stamp, TraceHeaders},
+    metadata::ServiceInstance,
+};
+
+/// What a parser carries for us with each chunk: the thread that moved it, and whether an event loop watches its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The thread.
+    pub tid: u32,
+    /// The socket is registered with an epoll instance.
+    pub polled: bool,
+}
+
+impl Mark {
+    /// As a parser carries it.
+    pub fn pack(self) -> u64 {
+        u64::from(self.tid) | u64::from(self.polled) << 32
+    }
+
+    /// From what a parser carried.
+    pub fn unpack(mark: u64) -> Self {
+        Self { tid: (mark & 0xffff_ffff) as u32, polled: mark >> 32 != 0 }
+    }
+}
+
+/// Whose exchange it is.
+pub struct Party<'a> {
+    /// The connection.
+    pub connection: u64,
+    /// The process.
+    pub pid: u32,
+    /// Its service.
+    pub instance: &'a Arc<ServiceInstance>,
+    /// Ends of the connection.
+    pub addresses: &'a Addresses,
+}
+
+/// What became of requests and calls. All but `transactions` and `spans` are losses or refusals, by cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TracerCounters {
+    /// Transactions of requests reported.
+    pub transactions: u64,
+    /// Spans reported, exit transactions' own included.
+    pub spans: u64,
+    /// Errors reported.
+    pub errors: u64,
+    /// Calls whose parent was certain.
+    pub calls_linked: u64,
+    /// Calls with no evidence of a parent.
+    pub calls_without_parent: u64,
+    /// Calls for which several requests could be the parent.
+    pub calls_ambiguous: u64,
+    /// Calls unlinked afterwards: another thread answered the request than read it.
+    pub calls_unlinked: u64,
+    /// Calls without parent dropped by setting.
+    pub orphans_dropped: u64,
+    /// Requests not reported: bytes of their head were lost.
+    pub requests_lost: u64,
+    /// Calls not reported: bytes of their head were lost.
+    pub calls_lost: u64,
+    /// Exchanges still open when watching ended.
+    pub unfinished: u64,
+    /// Requests ignored by setting (`transaction_ignore_urls`).
+    pub requests_ignored: u64,
+    /// Requests of traces that are not sampled.
+    pub requests_unsampled: u64,
+    /// Exchanges a database served; they are not reported.
+    pub served_statements: u64,
+    /// Requests that could have no spans because too many were open.
+    pub requests_over_limit: u64,
+}
+
+/// A call under way.
+struct OpenCall {
+    parent: Option<Parent>,
+}
+
+/// Where a call belongs.
+#[derive(Clone, Copy)]
+struct Parent {
+    key: RequestKey,
+    place: Place,
+    sampled: bool,
+}
+
+/// Knows the open requests and calls of all processes.
+pub struct Tracer {
+    /// Wall time.
+    pub clock: Clock,
+    /// What became of everything.
+    pub counters: TracerCounters,
+    capture: Capture,
+    rules: Rules,
+    limits: Limits,
+    ids: Ids,
+    requests: Requests,
+    calls: HashMap<RequestKey, OpenCall>,
+    out: Vec<(Arc<ServiceInstance>, Document)>,
+}
+
+impl Tracer {
+    /// A tracer with the user's settings.
+    pub fn new(capture: Capture, ids: Ids, clock: Clock) -> Self {
+        Self {
+            clock,
+            counters: TracerCounters::default(),
+            rules: Rules::new(&capture),
+            limits: Limits::new(&capture),
+            capture,
+            ids,
+            requests: Requests::default(),
+            calls: HashMap::new(),
+            out: Vec::new(),
+        }
+    }
+
+    /// Documents made since the last call.
+    pub fn take_documents(&mut self) -> std::vec::Drain<'_, (Arc<ServiceInstance>, Document)> {
+        self.out.drain(..)
+    }
+
+    /// The service began to read a request.
+    pub fn request_opened(&mut self, party: &Party<'_>, serial: u64, at: Stamp) {
+        let key = RequestKey { connection: party.connection, serial };
+        let mark = Mark::unpack(at.mark);
+        let request = OpenRequest {
+            pid: party.pid,
+            thread: (!mark.polled).then_some(mark.tid),
+            opened: at.time,
+            place: Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate: None },
+            sampled: true,
+            decided: false,
+            links: Vec::new(),
+            buffer: SpanBuffer::new(self.limits),
+            spans: Vec::new(),
+        };
+        if !self.requests.opened(key, request) {
+            self.counters.requests_over_limit += 1;
+        }
+    }
+
+    /// A request's head is known: its trace goes on, or begins.
+    pub fn request_read(&mut self, connection: u64, serial: u64, headers: &TraceHeaders) {
+        let Some(request) = self.requests.get_mut(RequestKey { connection, serial }) else {
+            return;
+        };
+        match trace_context::begin(trace_context::read(headers), self.capture.continuation) {
+            Beginning::Continued(incoming) => {
+                request.place.trace = incoming.trace;
+                request.place.parent = Some(incoming.parent);
+                request.place.sample_rate = incoming.sample_rate;
+                request.sampled = incoming.sampled;
+                request.decided = true;
+            }
+            Beginning::New { link } => {
+                request.links.extend(link);
+                decide(request, &self.capture, &mut self.ids);
+            }
+        }
+    }
+
+    /// The service began a call.
+    pub fn call_opened(&mut self, party: &Party<'_>, serial: u64, at: Stamp) {
+        let parent = self.parent_of(party.pid, Mark::unpack(at.mark).tid, at.time);
+        match parent {
+            Ok(Some(_)) => self.counters.calls_linked += 1,
+            Ok(None) => self.counters.calls_without_parent += 1,
+            Err(Ambiguous) => self.counters.calls_ambiguous += 1,
+        }
+        let key = RequestKey { connection: party.connection, serial };
+        self.calls.insert(key, OpenCall { parent: parent.unwrap_or(None) });
+    }
+
+    /// An exchange of a connection on which the service answers is over.
+    pub fn request_done(&mut self, party: &Party<'_>, exchange: &Exchange) {
+        let key = RequestKey { connection: party.connection, serial: exchange.serial };
+        let Some(mut request) = self.requests.ended(key) else {
+            return;
+        };
+        let Payload::Http(http) = &exchange.payload else {
+            self.counters.served_statements += 1;
+            return;
+        };
+        if !request.decided {
+            decide(&mut request, &self.capture, &mut self.ids);
+        }
+        self.release_spans(party, &mut request, exchange);
+        let (spans, statistics) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
+        request.spans.extend(spans);
+        if !self.is_reported(&request, exchange, http) {
+            return;
+        }
+        for span in std::mem::take(&mut request.spans) {
+            self.publish_span(party.instance, span);
+        }
+        let parts = transaction::from_http(exchange, http, None, party.addresses, &self.rules);
+        let start = self.clock.epoch(exchange.opened.time);
+        let mut document = parts.into_transaction(request.place, start, duration(exchange));
+        document.spans_started = statistics.started;
+        document.spans_dropped = statistics.dropped;
+        document.dropped_spans = statistics.dropped_spans;
+        document.links = request.links;
+        self.counters.transactions += 1;
+        self.publish(party.instance, Document::Transaction(document));
+    }
+
+    /// A call of the service is over.
+    pub fn call_done(&mut self, party: &Party<'_>, exchange: &Exchange) {
+        let key = RequestKey { connection: party.connection, serial: exchange.serial };
+        let Some(call) = self.calls.remove(&key) else {
+            return;
+        };
+        if exchange.ending == Ending::Unfinished {
+            self.counters.unfinished += 1;
+            return;
+        }
+        let parts = match &exchange.payload {
+            Payload::Http(http) if http.method.is_empty() => {
+                self.counters.calls_lost += 1;
+                return;
+            }
+            Payload::Http(http) => span::from_http(exchange, http, party.addresses),
+            Payload::Sql(sql) => span::from_sql(exchange, sql, party.addresses),
+        };
+        match call.parent {
+            Some(parent) => self.linked(party, exchange, parts, parent),
+            None => self.orphan(party.instance, self.orphan_span(exchange, parts), exchange),
+        }
+    }
+
+    /// An attempt to connect failed.
+    pub fn connect_failed(
+        &mut self,
+        instance: &Arc<ServiceInstance>,
+        pid: u32,
+        tid: u32,
+        time: Nanos,
+        errno: u32,
+        to: &Endpoint,
+    ) {
+        let within =
+            self.parent_of(pid, tid, time).ok().flatten().map(|parent| error_place(&parent.place, parent.place.id));
+        let event = failure::of_connection(errno, to, self.ids.trace(), self.clock.epoch(time), within);
+        self.publish_error(instance, event);
+    }
+
+    /// Number of requests and calls open.
+    pub fn open(&self) -> (usize, usize) {
+        (self.requests.len(), self.calls.len())
+    }
+
+    fn parent_of(&self, pid: u32, tid: u32, time: Nanos) -> Result<Option<Parent>, Ambiguous> {
+        match find(&CallSite { pid, tid, time }, &self.requests) {
+            Evidence::Certain(key) => {
+                Ok(self.requests.get(key).map(|request| Parent { key, place: request.place, sampled: request.sampled }))
+            }
+            Evidence::Ambiguous => Err(Ambiguous),
+            Evidence::Nothing => Ok(None),
+        }
+    }
+
+    /// Is there a document of this request?
+    fn is_reported(&mut self, request: &OpenRequest, exchange: &Exchange, http: &Http) -> bool {
+        let counter = if exchange.ending == Ending::Unfinished {
+            &mut self.counters.unfinished
+        } else if http.method.is_empty() {
+            &mut self.counters.requests_lost
+        } else if transaction::is_ignored(&http.target, &self.rules) {
+            &mut self.counters.requests_ignored
+        } else if !request.sampled {
+            &mut self.counters.requests_unsampled
+        } else {
+            return true;
+        };
+        *counter += 1;
+        false
+    }
+
+    /// The evidence of the thread holds only if the thread that read the request also answered it. If another did, the
+    /// request was handed over, and what the reading thread called meanwhile may be anybody's.
+    fn release_spans(&mut self, party: &Party<'_>, request: &mut OpenRequest, exchange: &Exchange) {
+        let answered_by = Mark::unpack(exchange.closed.mark).tid;
+        let handed_over = request.thread.is_some_and(|tid| tid != answered_by);
+        if !handed_over || exchange.ending != Ending::Complete {
+            return;
+        }
+        let (merged, _) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
+        let mut spans = std::mem::take(&mut request.spans);
+        spans.extend(merged);
+        for span in spans {
+            let calls = span.composite.map_or(1, |composite| u64::from(composite.count));
+            self.counters.calls_unlinked += calls;
+            self.exit_transaction(party.instance, span);
+        }
+    }
+
+    fn linked(&mut self, party: &Party<'_>, exchange: &Exchange, parts: CallParts, parent: Parent) {
+        let propagated = parts.propagated;
+        let place = self.place_below(&parent);
+        let start = self.clock.epoch(exchange.opened.time);
+        let span = parts.into_span(place, parent.place.id, start, duration(exchange));
+        if parent.sampled {
+            self.sql_error(party.instance, exchange, &parent.place, place.id);
+        }
+        match self.requests.get_mut(parent.key) {
+            Some(request) => {
+                let ready = request.buffer.push(span, propagated);
+                request.spans.extend(ready);
+            }
+            // The request has been answered already; its thread did more afterwards.
+            None if parent.sampled => self.publish_span(party.instance, span),
+            None => {}
+        }
+    }
+
+    fn place_below(&mut self, parent: &Parent) -> Place {
+        Place {
+            trace: parent.place.trace,
+            id: self.ids.span(),
+            parent: Some(parent.place.id),
+            sample_rate: parent.place.sample_rate,
+        }
+    }
+
+    fn orphan_span(&self, exchange: &Exchange, parts: CallParts) -> Span {
+        let nowhere = Place { trace: TraceId(0), id: SpanId(0), parent: None, sample_rate: None };
+        parts.into_span(nowhere, SpanId(0), self.clock.epoch(exchange.opened.time), duration(exchange))
+    }
+
+    fn orphan(&mut self, instance: &Arc<ServiceInstance>, span: Span, exchange: &Exchange) {
+        if let Some((place, id)) = self.exit_transaction(instance, span) {
+            self.sql_error(instance, exchange, &place, id);
+        }
+    }
+
+    /// A call with no certain parent: a transaction of its own with the call as its only span, or nothing by setting.
+    fn exit_transaction(&mut self, instance: &Arc<ServiceInstance>, mut span: Span) -> Option<(Place, SpanId)> {
+        if self.capture.orphans == Orphans::Drop {
+            self.counters.orphans_dropped += 1;
+            return None;
+        }
+        if self.ids.unit() >= self.capture.sample_rate {
+            self.counters.requests_unsampled += 1;
+            return None;
+        }
+        let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
+        let place = Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate };
+        span.place = Place { id: self.ids.span(), parent: Some(place.id), ..place };
+        span.transaction = place.id;
+        let id = span.place.id;
+        let document = Transaction {
+            place,
+            name: span.name.clone(),
+            kind: "exit",
+            result: None,
+            outcome: span.outcome,
+            start: span.start,
+            duration: span.duration,
+            spans_started: 1,
+            spans_dropped: 0,
+            dropped_spans: Vec::new(),
+            links: Vec::new(),
+            http: None,
+        };
+        self.publish_span(instance, span);
+        self.publish(instance, Document::Transaction(document));
+        Some((place, id))
+    }
+
+    fn sql_error(&mut self, instance: &Arc<ServiceInstance>, exchange: &Exchange, transaction: &Place, span: SpanId) {
+        let Payload::Sql(sql) = &exchange.payload else {
+            return;
+        };
+        let time = self.clock.epoch(exchange.closed.time);
+        let within = Some(error_place(transaction, span));
+        if sql.error.is_some() {
+            if let Some(event) = failure::of_sql(sql, self.ids.trace(), time, within) {
+                self.publish_error(instance, event);
+            }
+        }
+    }
+
+    fn publish_span(&mut self, instance: &Arc<ServiceInstance>, span: Span) {
+        self.counters.spans += 1;
+        self.publish(instance, Document::Span(span));
+    }
+
+    fn publish_error(&mut self, instance: &Arc<ServiceInstance>, event: ErrorEvent) {
+        self.counters.errors += 1;
+        self.publish(instance, Document::Error(event));
+    }
+
+    fn publish(&mut self, instance: &Arc<ServiceInstance>, document: Document) {
+        self.out.push((Arc::clone(instance), document));
+    }
+}
+
+/// Several requests could be the parent.
+struct Ambiguous;
+
+/// Decides whether a trace that begins here is recorded.
+fn decide(request: &mut OpenRequest, capture: &Capture, ids: &mut Ids) {
+    request.sampled = ids.unit() < capture.sample_rate;
+    request.place.sample_rate = Some(trace_context::round_rate(capture.sample_rate));
+    request.decided = true;
+}
+
+fn error_place(transaction: &Place, parent: SpanId) -> ErrorPlace {
+    ErrorPlace {
+        trace: transaction.trace,
+        transaction: transaction.id,
+        parent,
+        transaction_name: None,
+        transaction_type: None,
+        sampled: true,
+    }
+}
+
+/// Nanoseconds from the first byte of the request to the end.
+fn duration(exchange: &Exchange) -> u64 {
+    exchange.closed.time.saturating_sub(exchange.opened.time)
+}

@@ -1,0 +1,249 @@
+//! From kernel events to documents: one thread, no locks, no clock but the events' own.
+//!
+//! Sans I/O: events come in by [`Pipeline::handle`], documents go out through an [`Output`], and what the kernel should
+//! know comes back as [`Wish`]es. So the same events give the same documents, live or from a recording.
+
+mod close;
+mod counters;
+
+use std::{collections::HashMap, sync::Arc};
+
+use apm_common::event::{DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_POLLED, OPEN_ADOPTED};
+
+pub use counters::PipelineCounters;
+
+use crate::{
+    clock::Clock,
+    config::Capture,
+    correlate::{Ids, Mark, Party, Tracer},
+    event::{self, Event, Header},
+    exchange::{Exchange, Signal, Stamp},
+    metadata::ServiceInstance,
+    send::Output,
+    stream::{Connection, Role, Told},
+};
+
+/// Most connections followed at once; the kernel's own cap is the same.
+const MOST_CONNECTIONS: usize = apm_common::limits::CONNECTIONS as usize;
+
+/// What the pipeline would like the kernel to do. A replay has nobody to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Send no more of this connection.
+    Ignore(u64),
+    /// Forget this connection: nobody holds it any more.
+    Forget(u64),
+}
+
+/// The state of all watched processes and connections.
+pub struct Pipeline {
+    tracer: Tracer,
+    counters: PipelineCounters,
+    services: HashMap<u32, Arc<ServiceInstance>>,
+    connections: HashMap<u64, Connection>,
+    signals: Vec<Signal>,
+    wishes: Vec<Wish>,
+}
+
+impl Pipeline {
+    /// A pipeline with the user's settings.
+    pub fn new(capture: Capture, ids: Ids, clock: Clock) -> Self {
+        Self {
+            tracer: Tracer::new(capture, ids, clock),
+            counters: PipelineCounters::default(),
+            services: HashMap::new(),
+            connections: HashMap::new(),
+            signals: Vec::new(),
+            wishes: Vec::new(),
+        }
+    }
+
+    /// From now on, events of `pid` belong to this service.
+    pub fn watch(&mut self, pid: u32, instance: Arc<ServiceInstance>) {
+        self.services.insert(pid, instance);
+    }
+
+    /// Sets the difference between kernel time and wall time.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.tracer.clock = clock;
+    }
+
+    /// What the kernel should do, since the last call.
+    pub fn take_wishes(&mut self) -> std::vec::Drain<'_, Wish> {
+        self.wishes.drain(..)
+    }
+
+    /// Handles one event. Events of processes that nobody watches are counted and dropped.
+    pub fn handle(&mut self, header: &Header, event: &Event<'_>, output: &mut dyn Output) {
+        self.counters.events += 1;
+        match event {
+            Event::Data { connection, position, bytes } => self.data(header, *connection, *position, bytes),
+            Event::Open(open) => self.open(header, open),
+            Event::ConnectFailed(attempt) => self.connect_failed(header, attempt),
+            Event::Close { connection } => self.close(header, *connection),
+            Event::Fork { child, .. } => self.fork(header.pid, *child),
+            Event::Exit { .. } => self.exit(header),
+            Event::Exec { .. } | Event::Listen { .. } => {}
+        }
+        self.deliver(output);
+    }
+
+    /// Ends everything that is open: nobody watches any more.
+    pub fn finish(&mut self, time: u64, output: &mut dyn Output) {
+        let at = Stamp { time, mark: 0 };
+        let ids: Vec<u64> = self.connections.keys().copied().collect();
+        for id in ids {
+            self.with_connection(id, |connection, signals| connection.finish(at, signals));
+        }
+        self.connections.clear();
+        self.deliver(output);
+    }
+
+    /// Counters of the pipeline and the tracer, by name.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        self.counters.list(&self.tracer, self.connections.len())
+    }
+
+    fn deliver(&mut self, output: &mut dyn Output) {
+        for (instance, document) in self.tracer.take_documents() {
+            output.publish(&instance, &document);
+        }
+    }
+
+    fn fork(&mut self, parent: u32, child: u32) {
+        if let Some(instance) = self.services.get(&parent) {
+            self.services.insert(child, Arc::clone(instance));
+        }
+    }
+
+    fn open(&mut self, header: &Header, open: &event::Connection) {
+        let Some(instance) = self.services.get(&header.pid) else {
+            self.counters.events_unwatched += 1;
+            return;
+        };
+        if self.connections.len() >= MOST_CONNECTIONS {
+            self.counters.connections_over_limit += 1;
+            return;
+        }
+        let adopted = header.flags & OPEN_ADOPTED != 0;
+        let connection = Connection::new(open, adopted, header.pid, Arc::clone(instance));
+        self.counters.connections += 1;
+        if let Some(old) = self.connections.insert(open.id, connection) {
+            // A second connect on the same socket: what was open before is over.
+            self.counters.connections_replaced += u64::from(old.role.is_some());
+        }
+    }
+
+    fn connect_failed(&mut self, header: &Header, attempt: &event::Connection) {
+        self.counters.connects_failed += 1;
+        // Failures that come later are seen in a softirq, which runs on any thread: the connection knows whose it is.
+        let (instance, pid) = match self.connections.get(&attempt.id) {
+            Some(connection) => (Arc::clone(&connection.instance), header.pid),
+            None => match self.services.get(&header.pid) {
+                Some(instance) => (Arc::clone(instance), header.pid),
+                None => return,
+            },
+        };
+        self.connections.remove(&attempt.id);
+        self.tracer.connect_failed(&instance, pid, header.tid, header.time, attempt.error, &attempt.remote);
+    }
+
+    fn data(&mut self, header: &Header, id: u64, position: u64, bytes: &[u8]) {
+        let outgoing = header.flags & DATA_OUTGOING != 0;
+        if !self.connections.contains_key(&id) && !self.meet_unannounced(header, id, position) {
+            return;
+        }
+        let mark = Mark { tid: header.tid, polled: header.flags & DATA_POLLED != 0 };
+        let at = Stamp { time: header.time, mark: mark.pack() };
+        let mut told = Told::Followed;
+        self.with_connection(id, |connection, signals| {
+            connection.held_by(header.pid);
+            told = connection.feed(outgoing, position, bytes, at, signals);
+            if header.flags & (DATA_END | DATA_ERROR) != 0 {
+                // Whichever way an error shows, it is the peer that is gone.
+                let by = connection.side(outgoing).map(|side| if outgoing { side.peer() } else { side });
+                connection.close(by, at, signals);
+            }
+        });
+        match told {
+            Told::Followed => self.counters.bytes += bytes.len() as u64,
+            Told::Old => self.counters.events_out_of_order += 1,
+            Told::GivenUp => {
+                self.counters.connections_unknown += 1;
+                self.wishes.push(Wish::Ignore(id));
+            }
+        }
+    }
+
+    /// Bytes of a connection whose announcement was lost.
+    fn meet_unannounced(&mut self, header: &Header, id: u64, position: u64) -> bool {
+        let Some(instance) = self.services.get(&header.pid) else {
+            self.counters.events_unwatched += 1;
+            return false;
+        };
+        if self.connections.len() >= MOST_CONNECTIONS {
+            self.counters.connections_over_limit += 1;
+            return false;
+        }
+        let outgoing = header.flags & DATA_OUTGOING != 0;
+        let connection = Connection::unannounced(outgoing, position, header.pid, Arc::clone(instance));
+        self.counters.connections_unannounced += 1;
+        self.connections.insert(id, connection);
+        true
+    }
+
+    /// Lets `act` work on a connection, and then follows the signals it gave.
+    fn with_connection(&mut self, id: u64, act: impl FnOnce(&mut Connection, &mut Vec<Signal>)) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        let mut signals = std::mem::take(&mut self.signals);
+        act(connection, &mut signals);
+        let role = connection.role.unwrap_or(Role::Client);
+        let mut opaque = false;
+        if !signals.is_empty() {
+            let party = Party {
+                connection: id,
+                pid: connection.holders.last().copied().unwrap_or(0),
+                instance: &connection.instance,
+                addresses: &connection.addresses,
+            };
+            for signal in signals.drain(..) {
+                opaque |= follow(&mut self.tracer, &mut self.counters, &party, role, signal);
+            }
+        }
+        self.signals = signals;
+        if opaque {
+            connection.give_up();
+            self.wishes.push(Wish::Ignore(id));
+        }
+    }
+}
+
+/// Hands a parser's signal to the tracer; true when the connection has become opaque.
+fn follow(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_>, role: Role, signal: Signal) -> bool {
+    match (signal, role) {
+        (Signal::Opened { serial, at }, Role::Server) => tracer.request_opened(party, serial, at),
+        (Signal::Opened { serial, at }, Role::Client) => tracer.call_opened(party, serial, at),
+        (Signal::Request { serial, trace }, Role::Server) => tracer.request_read(party.connection, serial, &trace),
+        (Signal::Request { .. }, Role::Client) => {}
+        (Signal::Done(exchange), role) => done(tracer, counters, party, role, &exchange),
+        (Signal::Resynchronised { bytes }, _) => {
+            counters.resynchronised += 1;
+            counters.bytes_not_understood += bytes;
+        }
+        (Signal::Opaque, _) => {
+            counters.connections_opaque += 1;
+            return true;
+        }
+    }
+    false
+}
+
+fn done(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_>, role: Role, exchange: &Exchange) {
+    counters.exchanges += 1;
+    match role {
+        Role::Server => tracer.request_done(party, exchange),
+        Role::Client => tracer.call_done(party, exchange),
+    }
+}
