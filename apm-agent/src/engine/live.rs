@@ -1,0 +1,264 @@
+//! The live engine: drains the kernel, decides about processes that come, keeps everybody informed.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use apm_common::event::{OPEN_ADOPTED, PROCESS_WATCHED, ProcessEntry, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN};
+
+use super::admission::{Admit, Decision, WaitingRoom};
+use crate::{
+    build::destination::Endpoint,
+    clock::{self, Clock},
+    event::{Event, Header, decode, set_role},
+    kernel::{Kernel, KernelFailure},
+    metadata::ServiceInstance,
+    pipeline::{Pipeline, Wish},
+    recording::Recorder,
+    send::Output,
+};
+
+/// Longest time between two looks at the ring buffer; the kernel wakes us before when much comes.
+const NAP: Duration = Duration::from_millis(10);
+/// Events taken in one go, before decisions are made and outputs get their turn.
+const BATCH: usize = 4096;
+/// How often the clocks are compared.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
+
+/// When to stop.
+pub struct Stop {
+    /// Set by a signal.
+    pub asked: Arc<AtomicBool>,
+    /// The run's end, when it has one.
+    pub at: Option<Instant>,
+}
+
+impl Stop {
+    fn now(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.at.is_some_and(|at| Instant::now() >= at)
+    }
+}
+
+/// A running agent.
+pub struct Live<A> {
+    kernel: Kernel,
+    desk: Desk<A>,
+    clock_read: Instant,
+}
+
+/// Everything but the kernel: what a record is handed to.
+struct Desk<A> {
+    pipeline: Pipeline,
+    admit: A,
+    output: Box<dyn Output>,
+    recorder: Option<Recorder>,
+    services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
+    waiting: WaitingRoom,
+    undecoded: u64,
+}
+
+impl<A: Admit> Live<A> {
+    /// An engine on a loaded kernel.
+    pub fn new(
+        kernel: Kernel,
+        pipeline: Pipeline,
+        admit: A,
+        output: Box<dyn Output>,
+        recorder: Option<Recorder>,
+    ) -> Self {
+        let desk = Desk {
+            pipeline,
+            admit,
+            output,
+            recorder,
+            services: std::collections::HashMap::new(),
+            waiting: WaitingRoom::default(),
+            undecoded: 0,
+        };
+        Self { kernel, desk, clock_read: Instant::now() }
+    }
+
+    /// Watches a process that runs already.
+    ///
+    /// # Errors
+    /// When the kernel's set of processes is full.
+    pub fn watch(&mut self, pid: u32, start_time: u64, instance: Arc<ServiceInstance>) -> Result<(), KernelFailure> {
+        self.desk.introduce(pid, instance);
+        self.kernel.watch(pid, ProcessEntry { start_time, state: PROCESS_WATCHED, reserved: 0 })
+    }
+
+    /// Is anything watched?
+    pub fn is_idle(&self) -> bool {
+        self.desk.services.is_empty()
+    }
+
+    /// Counters of every part, with the kernel's.
+    pub fn counters(&self) -> Vec<(&'static str, u64)> {
+        let mut counters = self.kernel.counters();
+        counters.push(("kernel.map_bytes", self.kernel.map_bytes()));
+        counters.push(("kernel.events.undecoded", self.desk.undecoded));
+        counters.push(("kernel.events.not_kept", self.desk.waiting.lost));
+        counters.extend(self.desk.pipeline.counters());
+        counters.extend(self.desk.output.counters());
+        counters
+    }
+
+    /// Runs until asked to stop; calls `now_and_then` about ten times a second at most.
+    pub fn run(&mut self, stop: &Stop, mut now_and_then: impl FnMut(&mut Self)) {
+        let mut ticked = Instant::now();
+        while !stop.now() {
+            self.kernel.wait(NAP);
+            self.turn();
+            if ticked.elapsed() >= Duration::from_millis(100) {
+                ticked = Instant::now();
+                self.desk.output.tick();
+                self.read_clock();
+                now_and_then(self);
+            }
+        }
+        // What the kernel still holds was sent before we were asked to stop.
+        while self.turn() > 0 {}
+    }
+
+    /// Detaches from the kernel, ends what is open, flushes the outputs. Gives back the final counters.
+    pub fn finish(mut self) -> (Vec<(&'static str, u64)>, Result<(), crate::recording::RecordingError>) {
+        let mut counters = self.kernel.counters();
+        counters.push(("kernel.map_bytes", self.kernel.map_bytes()));
+        drop(self.kernel);
+        let now = clock::monotonic();
+        self.desk.pipeline.finish(now, self.desk.output.as_mut());
+        let recorded = self.desk.recorder.take().map_or(Ok(0), |recorder| recorder.finish(now));
+        self.desk.output.finish();
+        counters.push(("kernel.events.undecoded", self.desk.undecoded));
+        counters.push(("kernel.events.not_kept", self.desk.waiting.lost));
+        counters.extend(self.desk.pipeline.counters());
+        counters.extend(self.desk.output.counters());
+        (counters, recorded.map(|_| ()))
+    }
+
+    /// One round: drain, decide, carry out wishes. Returns the number of events.
+    fn turn(&mut self) -> usize {
+        let (kernel, desk) = (&mut self.kernel, &mut self.desk);
+        let taken = kernel.drain(BATCH, |record| desk.receive(record));
+        for pid in self.desk.waiting.pids() {
+            self.decide(pid);
+        }
+        let wishes: Vec<Wish> = self.desk.pipeline.take_wishes().collect();
+        for wish in wishes {
+            match wish {
+                Wish::Ignore(connection) => self.kernel.ignore_connection(connection),
+                Wish::Forget(connection) => self.kernel.forget_connection(connection),
+            }
+        }
+        taken
+    }
+
+    fn decide(&mut self, pid: u32) {
+        let known_as = self.desk.services.get(&pid).cloned();
+        let decision = self.desk.admit.decide(pid, known_as.as_ref());
+        let events = self.desk.waiting.leave(pid);
+        match decision {
+            Decision::Watch(instance) => {
+                if known_as.is_none_or(|known| !Arc::ptr_eq(&known, &instance)) {
+                    self.desk.introduce(pid, instance);
+                }
+                if self.kernel.is_watched(pid) {
+                    let entry = ProcessEntry { start_time: 0, state: PROCESS_WATCHED, reserved: 0 };
+                    let _ = self.kernel.watch(pid, entry);
+                }
+                for record in events {
+                    self.desk.receive(&record);
+                }
+            }
+            Decision::Leave => {
+                self.desk.services.remove(&pid);
+                self.kernel.forget(pid);
+            }
+        }
+    }
+
+    fn read_clock(&mut self) {
+        if self.clock_read.elapsed() >= CLOCK_EVERY {
+            self.clock_read = Instant::now();
+            let clock = Clock::now();
+            self.desk.pipeline.set_clock(clock);
+            if let Some(recorder) = &mut self.desk.recorder {
+                recorder.clock(clock);
+            }
+        }
+    }
+}
+
+impl<A: Admit> Desk<A> {
+    fn introduce(&mut self, pid: u32, instance: Arc<ServiceInstance>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.service(pid, &instance);
+        }
+        self.pipeline.watch(pid, Arc::clone(&instance));
+        self.services.insert(pid, instance);
+    }
+
+    /// One record of the kernel, or of the waiting room.
+    fn receive(&mut self, record: &[u8]) {
+        let Some((header, event)) = decode(record) else {
+            self.undecoded += 1;
+            return;
+        };
+        if self.waiting.has(header.pid) {
+            self.waiting.keep(header.pid, record);
+            if let Event::Fork { child, .. } = event {
+                self.waiting.enter(child);
+            }
+            return;
+        }
+        match &event {
+            Event::Exec { .. } => self.waiting.enter(header.pid),
+            Event::Listen { .. } if !self.services.contains_key(&header.pid) => self.waiting.enter(header.pid),
+            Event::Fork { child, .. } => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    self.services.insert(*child, Arc::clone(instance));
+                }
+                self.pass(&header, &event, record);
+            }
+            Event::Exit { .. } => {
+                self.services.remove(&header.pid);
+                self.admit.gone(header.pid);
+                self.pass(&header, &event, record);
+            }
+            Event::Open(open) if header.flags & OPEN_ADOPTED != 0 && open.role == ROLE_UNKNOWN => {
+                let role = self.role(&header, open);
+                let mut known = record.to_vec();
+                set_role(&mut known, role);
+                if let Some((header, event)) = decode(&known) {
+                    self.pass(&header, &event, &known);
+                }
+            }
+            _ => self.pass(&header, &event, record),
+        }
+    }
+
+    fn pass(&mut self, header: &Header, event: &Event<'_>, record: &[u8]) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.event(record);
+        }
+        self.pipeline.handle(header, event, self.output.as_mut());
+    }
+
+    /// The role of a connection met late: accepted, if somebody listens at its own address; by a unix socket's path.
+    fn role(&mut self, header: &Header, open: &crate::event::Connection) -> u8 {
+        match (&open.local, &open.remote) {
+            (Endpoint::Ip(local), _) => match self.admit.accepted(header.pid, *local) {
+                Some(true) => ROLE_SERVER,
+                Some(false) => ROLE_CLIENT,
+                None => ROLE_UNKNOWN,
+            },
+            (Endpoint::Unix(path), _) if !path.is_empty() => ROLE_SERVER,
+            (_, Endpoint::Unix(path)) if !path.is_empty() => ROLE_CLIENT,
+            _ => ROLE_UNKNOWN,
+        }
+    }
+}

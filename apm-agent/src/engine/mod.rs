@@ -1,0 +1,9 @@
+//! Runs the pipeline: on live events of the kernel, or on a recording.
+
+mod admission;
+mod live;
+mod replay;
+
+pub use admission::{Admit, Decision};
+pub use live::{Live, Stop};
+pub use replay::replay;
