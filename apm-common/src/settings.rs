@@ -101,6 +101,8 @@ pub struct Settings {
     pub watch_exec: u32,
     /// 1: every process that begins to listen is watched as pending until user space has decided.
     pub watch_listen: u32,
+    /// 1: the kernel lets programs load typed memory directly and has `bpf_task_pt_regs` (5.15).
+    pub typed: u32,
     /// The agent's own process id: never watched, never reported.
     pub agent_pid: u32,
 }
@@ -152,6 +154,7 @@ impl Settings {
         },
         watch_exec: 0,
         watch_listen: 0,
+        typed: 0,
         agent_pid: 0,
     };
 }

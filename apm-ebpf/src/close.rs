@@ -9,6 +9,7 @@ use crate::{
     maps::{CONNECTIONS, IGNORED, PROCESSES},
     registers::arguments,
     ring::{Record, header, lazy_wake, send_record},
+    settings::{field, number, result},
     socket::socket,
 };
 
@@ -20,9 +21,8 @@ const SHUT_WR: u64 = 1;
 
 /// The arguments in a `sys_enter_*` record start at byte 16, eight bytes each.
 #[inline(always)]
-fn argument(ctx: &TracePointContext, index: usize) -> Option<u64> {
-    // SAFETY: callers ask for arguments the call has.
-    unsafe { ctx.read_at(16 + 8 * index) }.ok()
+fn argument(ctx: &TracePointContext, index: usize) -> u64 {
+    field(ctx, 16 + 8 * index)
 }
 
 #[inline(always)]
@@ -58,9 +58,7 @@ fn announce(fd: u64) -> Option<()> {
 #[tracepoint]
 pub fn enter_close(ctx: TracePointContext) -> u32 {
     if watched().is_some() {
-        if let Some(fd) = argument(&ctx, 0) {
-            closing(fd);
-        }
+        closing(argument(&ctx, 0));
     }
     0
 }
@@ -69,7 +67,7 @@ pub fn enter_close(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn duplicated(ctx: &TracePointContext) -> Option<()> {
     watched()?;
-    let (old, new) = (argument(ctx, 0)?, argument(ctx, 1)?);
+    let (old, new) = (argument(ctx, 0), argument(ctx, 1));
     if old != new {
         closing(new);
     }
@@ -97,7 +95,7 @@ pub fn enter_close_range(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn range_closed(ctx: &TracePointContext) -> Option<()> {
     watched()?;
-    let (first, last) = (argument(ctx, 0)? as u32 as u64, argument(ctx, 1)? as u32 as u64);
+    let (first, last) = (argument(ctx, 0) as u32 as u64, argument(ctx, 1) as u32 as u64);
     for index in 0..RANGE {
         if first + index > last {
             break;
@@ -116,14 +114,10 @@ pub fn exit_shutdown(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn shut(ctx: &TracePointContext) -> Option<()> {
     watched()?;
-    // SAFETY: a `sys_exit_*` record is 24 bytes.
-    let result: i64 = unsafe { ctx.read_at(16) }.ok()?;
-    if result != 0 {
+    if result(ctx) != 0 {
         return None;
     }
-    // SAFETY: as above.
-    let number: i32 = unsafe { ctx.read_at(8) }.ok()?;
-    let call = arguments(number as i64)?;
+    let call = arguments(number(ctx))?;
     let socket = socket(call.first)?;
     CONNECTIONS.get_ptr(socket.inode)?;
     let flags = match call.second {

@@ -16,7 +16,7 @@ use crate::{
     maps::{CONNECTIONS, CONNECTS, PROCESSES},
     registers::arguments,
     ring::{Record, count, header, lazy_wake, send_record},
-    settings::{offset, read_kernel, read_user},
+    settings::{number, offset, read_kernel, read_user, result},
     socket::{AF_INET, AF_INET6, AF_UNIX, describe, is_stream, open, socket, socket_of_file},
 };
 
@@ -48,8 +48,7 @@ pub fn exit_accept4(ctx: TracePointContext) -> u32 {
 #[inline(always)]
 fn accepted(ctx: &TracePointContext) -> Option<()> {
     PROCESSES.get_ptr((bpf_get_current_pid_tgid() >> 32) as u32)?;
-    // SAFETY: a `sys_exit_*` record is 24 bytes.
-    let fd: i64 = unsafe { ctx.read_at(16) }.ok()?;
+    let fd = result(ctx);
     if fd < 0 {
         return None;
     }
@@ -88,11 +87,8 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     // SAFETY: only this thread uses its key, and the value is copied at once.
     let started = CONNECTS.get_ptr(task).map_or(0, |started| unsafe { *started });
     let _ = CONNECTS.remove(task);
-    // SAFETY: a `sys_exit_*` record is 24 bytes.
-    let result: i64 = unsafe { ctx.read_at(16) }.ok()?;
-    // SAFETY: as above.
-    let number: i32 = unsafe { ctx.read_at(8) }.ok()?;
-    let call = arguments(number as i64)?;
+    let result = result(ctx);
+    let call = arguments(number(ctx))?;
     let socket = socket(call.first)?;
     if result == 0 || result == EINPROGRESS {
         open(&socket, ROLE_CLIENT, started, 0);

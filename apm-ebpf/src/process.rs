@@ -16,7 +16,7 @@ use crate::{
     maps::PROCESSES,
     registers::arguments,
     ring::{Record, WAKE_NOW, count, header, send_record},
-    settings::{offset, read_kernel, setting},
+    settings::{number, offset, read_kernel, result, setting},
     socket::{is_stream, is_unix, socket},
 };
 
@@ -89,12 +89,10 @@ fn listening(ctx: &TracePointContext) -> Option<()> {
     if setting!(watch_listen) == 0 && PROCESSES.get_ptr(head.pid).is_none() {
         return None;
     }
-    // SAFETY: a `sys_exit_*` record is 24 bytes.
-    let (number, result): (i32, i64) = unsafe { (ctx.read_at(8).ok()?, ctx.read_at(16).ok()?) };
-    if result != 0 {
+    if result(ctx) != 0 {
         return None;
     }
-    let sock = socket(arguments(number as i64)?.first)?.sock()?;
+    let sock = socket(arguments(number(ctx))?.first)?.sock()?;
     if !is_stream(sock) {
         return None;
     }

@@ -1,12 +1,15 @@
 //! Arguments of the system call the current task is leaving, from the registers it entered with.
 //!
-//! Taking them at exit saves a program at entry and a map update per call. The registers lie at the top of the task's
-//! kernel stack (`task_pt_regs`); the `bpf_task_pt_regs` helper would say so too, but only from 5.15 on.
+//! Taking them at exit saves a program at entry and a map update per call. `bpf_task_pt_regs` finds the registers and
+//! lets us load them directly; before 5.15 they are read from the top of the task's kernel stack.
 //! This is the only part that knows the architecture.
 
-use aya_ebpf::helpers::bpf_get_current_task;
+use aya_ebpf::helpers::{
+    bpf_get_current_task,
+    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+};
 
-use crate::settings::{offset, read_kernel};
+use crate::settings::{load_kernel, offset, read_kernel, setting};
 
 /// `struct pt_regs` of x86-64: 21 registers.
 const PT_REGS_BYTES: u32 = 21 * 8;
@@ -42,6 +45,16 @@ pub struct Arguments {
 /// Reads the arguments; `None` when the registers are not where they should be or belong to another call than `number`.
 #[inline(always)]
 pub fn arguments(number: i64) -> Option<Arguments> {
+    if setting!(typed) == 1 {
+        // SAFETY: no preconditions.
+        let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as usize;
+        return Some(Arguments {
+            first: load_kernel(registers, FIRST + 7 * 8),
+            second: load_kernel(registers, FIRST + 6 * 8),
+            third: load_kernel(registers, FIRST + 5 * 8),
+            fourth: load_kernel(registers, FIRST),
+        });
+    }
     // SAFETY: no preconditions.
     let task = unsafe { bpf_get_current_task() } as usize;
     let stack: usize = read_kernel(task, offset!(task_stack))?;

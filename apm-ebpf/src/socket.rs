@@ -6,12 +6,15 @@ use apm_common::{
     limits::UNIX_PATH_BYTES,
     settings::ABSENT,
 };
-use aya_ebpf::helpers::{bpf_get_current_task, generated::bpf_probe_read_kernel as read_kernel_bytes};
+use aya_ebpf::helpers::{
+    bpf_get_current_task,
+    generated::{bpf_get_current_task_btf, bpf_probe_read_kernel as read_kernel_bytes},
+};
 
 use crate::{
     maps::{CONNECTIONS, Connection, IGNORED, NEITHER, WATCHED},
     ring::{Record, count, header, lazy_wake, send_record},
-    settings::{offset, read_kernel},
+    settings::{load_kernel, offset, read_kernel, setting},
 };
 
 /// `S_IFMT` and `S_IFSOCK` of `stat.h`.
@@ -38,21 +41,33 @@ pub struct Socket {
 /// The socket behind a descriptor of the current task; `None` when it is none.
 #[inline(always)]
 pub fn socket(fd: u64) -> Option<Socket> {
-    // SAFETY: no preconditions.
-    let task = unsafe { bpf_get_current_task() } as usize;
-    let files: usize = read_kernel(task, offset!(task_files))?;
-    let table: usize = read_kernel(files, offset!(files_fdt))?;
-    let size: u32 = read_kernel(table, offset!(fdt_max_fds))?;
+    let (size, array) = descriptor_table()?;
     let fd = fd as u32;
     if fd >= size {
         return None;
     }
-    let array: usize = read_kernel(table, offset!(fdt_fd))?;
     let file: usize = read_kernel(array + fd as usize * 8, 0)?;
     if file == 0 {
         return None;
     }
     socket_of_file(file)
+}
+
+/// Size and address of the current task's array of open files.
+#[inline(always)]
+fn descriptor_table() -> Option<(u32, usize)> {
+    if setting!(typed) == 1 {
+        // SAFETY: no preconditions.
+        let task = unsafe { bpf_get_current_task_btf() } as usize;
+        let files: usize = load_kernel(task, offset!(task_files));
+        let table: usize = load_kernel(files, offset!(files_fdt));
+        return Some((load_kernel(table, offset!(fdt_max_fds)), load_kernel(table, offset!(fdt_fd))));
+    }
+    // SAFETY: no preconditions.
+    let task = unsafe { bpf_get_current_task() } as usize;
+    let files: usize = read_kernel(task, offset!(task_files))?;
+    let table: usize = read_kernel(files, offset!(files_fdt))?;
+    Some((read_kernel(table, offset!(fdt_max_fds))?, read_kernel(table, offset!(fdt_fd))?))
 }
 
 /// The socket a `struct file` is; `None` when it is none.

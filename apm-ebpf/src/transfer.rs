@@ -18,13 +18,9 @@ use crate::{
     maps::{Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
     registers::{Arguments, arguments},
     ring::{self, Scratch, count, header, lazy_wake, scratch},
-    settings::read_user,
+    settings::{number, read_user, result},
     socket::{Socket, connection, socket},
 };
-
-/// Offsets in a `sys_exit_*` record (`events/syscalls/sys_exit_read/format` in tracefs).
-const NUMBER: usize = 8;
-const RESULT: usize = 16;
 
 /// `recv(2)` flags of calls that do not consume the stream.
 const MSG_OOB: u64 = 1;
@@ -73,17 +69,14 @@ impl Segments {
 fn watched_result(ctx: &TracePointContext) -> Option<i64> {
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
     PROCESSES.get_ptr(pid)?;
-    // SAFETY: a `sys_exit_*` record is 24 bytes.
-    let result: i64 = unsafe { ctx.read_at(RESULT) }.ok()?;
+    let result = result(ctx);
     (result >= 0 || result == ECONNRESET || result == EPIPE || result == ETIMEDOUT).then_some(result)
 }
 
 /// Arguments of the call; counts when they cannot be had.
 #[inline(always)]
 fn call_arguments(ctx: &TracePointContext) -> Option<Arguments> {
-    // SAFETY: as in `watched_result`.
-    let number: i32 = unsafe { ctx.read_at(NUMBER) }.ok()?;
-    let found = arguments(number as i64);
+    let found = arguments(number(ctx));
     if found.is_none() {
         count(Counter::KernelReadFaults, 1);
     }

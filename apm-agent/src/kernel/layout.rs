@@ -11,7 +11,16 @@ const STACK_BYTES: u32 = 16 * 1024;
 
 /// `TOP_OF_KERNEL_STACK_PADDING` of x86-64 kernels (arch/x86/include/asm/thread_info.h): none, or 16 when built for FRED.
 /// BTF does not tell, so the self-test tries.
-pub const STACK_PADDINGS: [u32; 2] = [0, 16];
+const STACK_PADDINGS: [u32; 2] = [0, 16];
+
+/// The ways in which the programs may find what they read, best first; the self-test says which works here. Typed loads
+/// need a kernel from 5.15 on; else registers are looked for on the stack.
+pub fn variants(settings: Settings) -> impl Iterator<Item = Settings> {
+    let typed = Settings { typed: 1, ..settings };
+    let untyped = STACK_PADDINGS
+        .map(|stack_padding| Settings { offsets: Offsets { stack_padding, ..settings.offsets }, ..settings });
+    std::iter::once(typed).chain(untyped)
+}
 
 /// Settings for the running kernel.
 ///
@@ -24,6 +33,7 @@ pub fn settings(admission: Admission) -> Result<Settings, KernelFailure> {
         offsets,
         watch_exec: admission.exec.into(),
         watch_listen: admission.listen.into(),
+        typed: 0,
         agent_pid: std::process::id(),
     })
 }

@@ -49,14 +49,16 @@ impl Kernel {
     /// # Errors
     /// A sentence with its remedy. Nothing is left attached.
     pub fn load(admission: Admission) -> Result<Self, KernelFailure> {
-        let mut settings = layout::settings(admission)?;
+        let settings = layout::settings(admission)?;
         tracefs::ensure()?;
         let mut outcome = Err(KernelFailure::SelfTest("no layout was tried"));
-        for padding in layout::STACK_PADDINGS {
-            settings.offsets.stack_padding = padding;
-            outcome = Self::load_with(PodSettings(settings));
-            if !matches!(outcome, Err(KernelFailure::SelfTest(_))) {
-                break;
+        for variant in layout::variants(settings) {
+            outcome = Self::load_with(PodSettings(variant));
+            match &outcome {
+                Err(failure @ (KernelFailure::SelfTest(_) | KernelFailure::Load(_))) => {
+                    tracing::debug!(typed = variant.typed, padding = variant.offsets.stack_padding, %failure);
+                }
+                _ => break,
             }
         }
         outcome
