@@ -91,7 +91,11 @@ impl Talk {
                 };
             }
             b'E' => pending.error = Some(read_error(message.body)),
-            b'G' | b'H' | b'W' => pending.operation = SqlOperation::Copy,
+            b'G' | b'H' | b'W' => {
+                pending.operation = SqlOperation::Copy;
+                pending.takes_data = message.kind == b'G';
+                pending.data_ended &= pending.takes_data;
+            }
             _ => {}
         }
         true
@@ -132,13 +136,13 @@ impl Talk {
 
     /// The server's stream was lost and found again at a ReadyForQuery. With one ReadyForQuery to come this is it, and
     /// what stands before it is the last answer; else it is not known whose answers were lost.
-    pub(super) fn resynchronise(&mut self, found: &Found, at: Stamp, signals: &mut Vec<Signal>) {
+    pub(super) fn resynchronise(&mut self, found: &Found, signals: &mut Vec<Signal>) {
         self.ready = true;
         if self.client_lost && self.flight.is_empty() {
             return;
         }
         if self.client_lost || self.flight.readies() != 1 {
-            return self.drift(at, signals);
+            return self.drift(found.ready, signals);
         }
         let mut segment = Vec::new();
         while let Some(awaited) = self.flight.pop() {
@@ -148,12 +152,13 @@ impl Talk {
                 break;
             }
         }
-        self.finish_lost_segment(segment, found, at, signals);
+        self.finish_lost_segment(segment, found, signals);
         self.doubtful = true;
     }
 
-    fn finish_lost_segment(&mut self, segment: Vec<Awaited>, found: &Found, at: Stamp, signals: &mut Vec<Signal>) {
-        let total = segment.iter().filter(|awaited| !matches!(awaited, Awaited::Sync)).filter_map(Awaited::exchange).count();
+    fn finish_lost_segment(&mut self, segment: Vec<Awaited>, found: &Found, signals: &mut Vec<Signal>) {
+        let total =
+            segment.iter().filter(|awaited| !matches!(awaited, Awaited::Sync)).filter_map(Awaited::exchange).count();
         let mut number = 0;
         for mut awaited in segment {
             if let Awaited::Parse(name) = &awaited
@@ -180,7 +185,8 @@ impl Talk {
                 }
                 _ => Ending::Lost,
             };
-            self.flight.finish_single(awaited, ending, at, signals);
+            let closed = if awaited.ends_ready() { found.ready } else { found.answered };
+            self.flight.finish_single(awaited, ending, closed, signals);
         }
         self.flight.answering = None;
     }

@@ -21,6 +21,10 @@ pub(super) struct Pending {
     pub(super) rows: Option<u64>,
     pub(super) tags: u32,
     pub(super) error: Option<SqlError>,
+    /// The server takes COPY data.
+    pub(super) takes_data: bool,
+    /// The client has ended its COPY data.
+    pub(super) data_ended: bool,
 }
 
 /// A message the server must answer.
@@ -139,6 +143,18 @@ impl Flight {
         self.queue.iter().filter(|awaited| awaited.ends_ready()).count()
     }
 
+    /// The first exchange takes COPY data whose end the client has not sent.
+    pub(super) fn awaits_data(&self) -> bool {
+        self.front().and_then(Awaited::exchange).is_some_and(|pending| pending.takes_data && !pending.data_ended)
+    }
+
+    /// The client ends its COPY data.
+    pub(super) fn end_data(&mut self) {
+        if let Some(pending) = self.queue.iter_mut().rev().find_map(Awaited::pending) {
+            pending.data_ended = true;
+        }
+    }
+
     /// A COPY takes its data in: the server ignores a Sync that was sent between the Execute and the data.
     pub(super) fn drop_syncs_before_copy_data(&mut self) {
         let before = self.queue.iter().rposition(|awaited| !matches!(awaited, Awaited::Sync));
@@ -163,7 +179,20 @@ impl Flight {
         let statement = statement.filter(|statement| self.text_bytes + statement.text.len() <= TEXT_BYTES);
         self.text_bytes += statement.as_ref().map_or(0, |statement| statement.text.len());
         signals.push(Signal::Opened { serial, at: opened });
-        Box::new(Pending { serial, opened, request_end, operation, statement, rows: None, tags: 0, error: None })
+        let (rows, tags, error) = (None, 0, None);
+        let (takes_data, data_ended) = (false, false);
+        Box::new(Pending {
+            serial,
+            opened,
+            request_end,
+            operation,
+            statement,
+            rows,
+            tags,
+            error,
+            takes_data,
+            data_ended,
+        })
     }
 
     /// Ends an exchange.

@@ -41,7 +41,8 @@ impl Table {
         self.bytes += name.len() + statement.text.len();
         self.entries.insert(name.into(), (statement, clock));
         while self.entries.len() > ENTRIES || self.bytes > BYTES {
-            let Some(oldest) = self.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone()) else {
+            let Some(oldest) = self.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone())
+            else {
                 return;
             };
             self.remove(&oldest);

@@ -109,7 +109,7 @@ impl Session {
             self.read_startup(&mut input, at, signals);
         }
         if self.phase == Phase::Session {
-            self.end_search(at, signals);
+            self.end_search(signals);
             if !self.talk.client_lost || self.resume_client(input, signals) {
                 self.read_client(&mut input, at, signals);
             } else {
@@ -148,9 +148,9 @@ impl Session {
     }
 
     /// The client speaks while the server's end of turn is looked for: if it ended with ReadyForQuery, that was it.
-    fn end_search(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
-        if self.seek.as_ref().is_some_and(Seek::ends_ready) {
-            self.found(&Found { before: None }, at, signals);
+    fn end_search(&mut self, signals: &mut Vec<Signal>) {
+        if let Some(found) = self.seek.as_ref().and_then(Seek::ends_ready) {
+            self.found(&found, signals);
         }
     }
 
@@ -187,8 +187,8 @@ impl Session {
         }
         while self.phase != Phase::Over {
             if let Some(seek) = &mut self.seek {
-                let Some(found) = seek.search(&mut input) else { return };
-                self.found(&found, at, signals);
+                let Some(found) = seek.search(&mut input, at) else { return };
+                self.found(&found, signals);
             } else if self.is_early(input) {
                 if !self.early.hold(input, at) {
                     self.lose_server(at, signals);
@@ -219,10 +219,12 @@ impl Session {
 
     fn is_early(&self, input: &[u8]) -> bool {
         let Some(&kind) = input.first() else { return false };
-        let unasked = self.talk.flight.is_empty() && !self.talk.client_lost;
+        let flight = &self.talk.flight;
+        let unasked = flight.is_empty() || (kind == b'C' && flight.awaits_data());
+        let place_known = !self.talk.client_lost && self.server.at_boundary();
         self.phase == Phase::Greeting
             || !self.early.bytes.is_empty()
-            || (unasked && self.server.at_boundary() && !is_asynchronous(kind))
+            || (unasked && place_known && !is_asynchronous(kind))
     }
 
     /// Hands on answers that were held, once there is a question.
@@ -243,11 +245,11 @@ impl Session {
         }
     }
 
-    fn found(&mut self, found: &Found, at: Stamp, signals: &mut Vec<Signal>) {
+    fn found(&mut self, found: &Found, signals: &mut Vec<Signal>) {
         let mut skipped = self.seek.take().map_or(0, |seek| seek.skipped());
         self.server.reset();
         report_skipped(&mut skipped, signals);
-        self.talk.resynchronise(found, at, signals);
+        self.talk.resynchronise(found, signals);
     }
 
     /// The server's bytes make no sense: what is under way cannot be told apart any more.

@@ -68,6 +68,7 @@ impl Talk {
     /// The client speaks at an idle point: its place is known again.
     pub(super) fn resume(&mut self) {
         self.client_lost = false;
+        self.flight.answering = None;
         self.skipping = false;
         self.failed = None;
         self.group = None;
@@ -88,7 +89,11 @@ impl Talk {
             b'C' => self.ask_close(message),
             b'H' => self.end_group(false, at, signals),
             b'S' => self.ask_sync(at, signals),
-            b'd' | b'c' | b'f' => self.flight.drop_syncs_before_copy_data(),
+            b'd' => self.flight.drop_syncs_before_copy_data(),
+            b'c' | b'f' => {
+                self.flight.drop_syncs_before_copy_data();
+                self.flight.end_data();
+            }
             // Terminate and passwords have no answer of their own.
             _ => {}
         }
@@ -97,7 +102,7 @@ impl Talk {
     fn ask_query(&mut self, message: &Message<'_>, at: Stamp, signals: &mut Vec<Signal>) {
         let statement = Statement::read(message.body, message.cut);
         let text = statement.text.clone();
-        let pending = self.flight.open(SqlOperation::Query, Some(statement), message.began, at.time, signals);
+        let pending = self.flight.open(operation_of(&text), Some(statement), message.began, at.time, signals);
         if self.skipping {
             return self.skip(Awaited::Query(pending), at, signals);
         }
@@ -168,7 +173,8 @@ impl Talk {
         };
         let opened = group.map_or(message.began, |group| group.opened);
         let text = statement.as_ref().map(|statement| statement.text.clone());
-        let pending = self.flight.open(SqlOperation::Query, statement, opened, at.time, signals);
+        let operation = text.as_deref().map_or(SqlOperation::Query, operation_of);
+        let pending = self.flight.open(operation, statement, opened, at.time, signals);
         if self.skipping {
             return self.skip(Awaited::Execute(pending), at, signals);
         }
@@ -234,5 +240,13 @@ impl Talk {
             None => Ending::Aborted { by: Some(Side::Server) },
         };
         self.flight.finish_single(only, ending, at, signals);
+    }
+}
+
+/// COPY is known by its text; one in the midst of others by the server's answer.
+fn operation_of(text: &str) -> SqlOperation {
+    match text.trim_start().split_at_checked(5) {
+        Some((word, _)) if word.trim_end().eq_ignore_ascii_case("COPY") => SqlOperation::Copy,
+        _ => SqlOperation::Query,
     }
 }
