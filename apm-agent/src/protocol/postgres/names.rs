@@ -1,0 +1,228 @@
+//! Prepared statements and portals of a session, by name.
+//!
+//! What is remembered is either right or absent: an entry that could be stale is forgotten.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::message::statement_text;
+
+/// Most prepared statements and most portals remembered; the longest unused goes first.
+const ENTRIES: usize = 1024;
+/// Most bytes of texts and names remembered.
+const BYTES: usize = 4 * 1024 * 1024;
+
+/// Text of a statement, as far as it is known.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Statement {
+    /// The text.
+    pub(super) text: Arc<str>,
+    /// It is longer than `text`.
+    pub(super) cut: bool,
+}
+
+impl Statement {
+    /// From a message's body that begins with the text.
+    pub(super) fn read(body: &[u8], cut: bool) -> Self {
+        let (text, cut) = statement_text(body, cut);
+        Statement { text: text.into(), cut }
+    }
+}
+
+#[derive(Default)]
+struct Table {
+    entries: HashMap<Box<[u8]>, (Statement, u64)>,
+    bytes: usize,
+}
+
+impl Table {
+    fn insert(&mut self, name: &[u8], statement: Statement, clock: u64) {
+        self.remove(name);
+        self.bytes += name.len() + statement.text.len();
+        self.entries.insert(name.into(), (statement, clock));
+        while self.entries.len() > ENTRIES || self.bytes > BYTES {
+            let Some(oldest) = self.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone())
+            else {
+                return;
+            };
+            self.remove(&oldest);
+        }
+    }
+
+    fn get(&mut self, name: &[u8], clock: u64) -> Option<Statement> {
+        let (statement, used) = self.entries.get_mut(name)?;
+        *used = clock;
+        Some(statement.clone())
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        if let Some((statement, _)) = self.entries.remove(name) {
+            self.bytes -= name.len() + statement.text.len();
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Table::default();
+    }
+}
+
+/// Names of a session.
+#[derive(Default)]
+pub(super) struct Names {
+    statements: Table,
+    portals: Table,
+    clock: u64,
+}
+
+impl Names {
+    fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    /// Parse: `name` is `statement` from here on.
+    pub(super) fn define(&mut self, name: &[u8], statement: Statement) {
+        let clock = self.tick();
+        self.statements.insert(name, statement, clock);
+    }
+
+    /// Bind: `portal` runs the statement `name`.
+    pub(super) fn bind(&mut self, portal: &[u8], name: &[u8]) -> Option<Statement> {
+        let statement = self.statement(name);
+        let clock = self.tick();
+        match statement.clone() {
+            Some(statement) => self.portals.insert(portal, statement, clock),
+            None => self.portals.remove(portal),
+        }
+        statement
+    }
+
+    pub(super) fn statement(&mut self, name: &[u8]) -> Option<Statement> {
+        let clock = self.tick();
+        self.statements.get(name, clock)
+    }
+
+    pub(super) fn portal(&mut self, name: &[u8]) -> Option<Statement> {
+        let clock = self.tick();
+        self.portals.get(name, clock)
+    }
+
+    pub(super) fn forget_statement(&mut self, name: &[u8]) {
+        self.statements.remove(name);
+    }
+
+    pub(super) fn forget_portal(&mut self, name: &[u8]) {
+        self.portals.remove(name);
+    }
+
+    /// A transaction ended, and its portals with it.
+    pub(super) fn forget_portals(&mut self) {
+        self.portals.clear();
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.statements.clear();
+        self.portals.clear();
+    }
+
+    /// A simple query replaces the unnamed statement and portal ("Message Flow", "Extended Query").
+    pub(super) fn forget_unnamed(&mut self) {
+        self.statements.remove(b"");
+        self.portals.remove(b"");
+    }
+
+    /// What executing this text does to names: `PREPARE`, `DEALLOCATE` and `DISCARD` share them with Parse.
+    pub(super) fn apply(&mut self, statement: &str) {
+        let words = ["PREPARE", "DEALLOCATE", "DISCARD"];
+        let text = statement.trim().trim_end_matches(';');
+        let single = memchr::memchr(b';', text.as_bytes()).is_none();
+        let mut parts = text.split_whitespace();
+        let first = parts.next().unwrap_or_default();
+        if single && !first.starts_with("--") && !first.starts_with("/*") {
+            if words.iter().any(|word| first.eq_ignore_ascii_case(word)) {
+                self.apply_single(first, parts);
+            }
+        } else if words.iter().any(|word| contains_ignoring_case(text.as_bytes(), word.as_bytes())) {
+            self.forget_all();
+        }
+    }
+
+    fn apply_single<'a>(&mut self, first: &str, mut parts: impl Iterator<Item = &'a str>) {
+        let mut name = parts.next().unwrap_or_default();
+        if first.eq_ignore_ascii_case("DEALLOCATE") && name.eq_ignore_ascii_case("PREPARE") {
+            name = parts.next().unwrap_or_default();
+        }
+        // `PREPARE name(int) AS …`; anything but a plain name (DISCARD ALL, DEALLOCATE ALL, "quoted names") forgets all.
+        let name = name.split('(').next().unwrap_or_default();
+        let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        if !plain || first.eq_ignore_ascii_case("DISCARD") || name.eq_ignore_ascii_case("ALL") {
+            self.forget_all();
+        } else {
+            self.forget_statement(name.to_ascii_lowercase().as_bytes());
+        }
+    }
+}
+
+fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {
+    text.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn statement(text: &str) -> Statement {
+        Statement { text: text.into(), cut: false }
+    }
+
+    #[test]
+    fn forgets_what_sql_takes_away() {
+        for (sql, left) in [
+            ("SELECT 1", 2),
+            ("DEALLOCATE a;", 1),
+            ("deallocate prepare A", 1),
+            ("DEALLOCATE \"b\"", 0),
+            ("DEALLOCATE ALL", 0),
+            ("DISCARD ALL", 0),
+            ("PREPARE b(int) AS SELECT $1", 1),
+            ("SELECT 1; DEALLOCATE a", 0),
+            ("/* x */ DISCARD PLANS", 0),
+            ("SELECT ';'", 2),
+        ] {
+            let mut names = Names::default();
+            names.define(b"a", statement("one"));
+            names.define(b"b", statement("two"));
+            names.apply(sql);
+            assert_eq!(names.statements.entries.len(), left, "{sql}");
+        }
+    }
+
+    #[test]
+    fn binds_portals_and_forgets_unknown_ones() {
+        let mut names = Names::default();
+        names.define(b"s", statement("one"));
+        assert_eq!(names.bind(b"p", b"s"), Some(statement("one")));
+        names.forget_statement(b"s");
+        assert_eq!(names.portal(b"p"), Some(statement("one")), "a portal outlives its statement");
+        assert_eq!(names.bind(b"p", b"unknown"), None);
+        assert_eq!(names.portal(b"p"), None, "never the old one");
+    }
+
+    #[test]
+    fn stays_within_its_bounds() {
+        let mut names = Names::default();
+        for number in 0..2000_u32 {
+            names.define(&number.to_be_bytes(), statement("x"));
+        }
+        assert_eq!(names.statements.entries.len(), ENTRIES);
+        assert_eq!(names.statement(&0_u32.to_be_bytes()), None);
+        assert_eq!(names.statement(&1999_u32.to_be_bytes()), Some(statement("x")));
+        let long = "y".repeat(40_000);
+        for number in 0..200_u32 {
+            names.define(&number.to_be_bytes(), statement(&long));
+        }
+        assert!(names.statements.bytes <= BYTES);
+        names.forget_all();
+        assert_eq!(names.statements.bytes, 0);
+    }
+}
