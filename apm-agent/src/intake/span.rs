@@ -1,0 +1,155 @@
+//! `span`
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+
+use super::{
+    Detail,
+    field::{Service, Target, Text, milliseconds, outcome, rate},
+    keyword,
+};
+use crate::{
+    build::{Composite, DbContext, HttpCall, Span, destination::resource},
+    correlate::{SpanId, TraceId},
+};
+
+#[derive(Serialize)]
+pub(super) struct SpanFields<'a> {
+    id: Text<SpanId>,
+    transaction_id: Text<SpanId>,
+    trace_id: Text<TraceId>,
+    parent_id: Text<SpanId>,
+    name: Cow<'a, str>,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    subtype: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    action: Cow<'a, str>,
+    outcome: &'static str,
+    timestamp: u64,
+    duration: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sample_rate: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    composite: Option<CompositeFields>,
+    context: Context<'a>,
+}
+
+#[derive(Serialize)]
+struct CompositeFields {
+    compression_strategy: &'static str,
+    count: u32,
+    sum: f64,
+}
+
+#[derive(Serialize)]
+struct Context<'a> {
+    destination: DestinationFields<'a>,
+    service: Service<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    db: Option<Db<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<Http<'a>>,
+}
+
+#[derive(Serialize)]
+struct DestinationFields<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    address: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+    service: DestinationService,
+}
+
+#[derive(Serialize)]
+struct DestinationService {
+    resource: String,
+}
+
+#[derive(Serialize)]
+struct Db<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    statement: Option<Cow<'a, str>>,
+    #[serde(rename = "type", skip_serializing_if = "str::is_empty")]
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rows_affected: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Http<'a> {
+    url: Cow<'a, str>,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    method: Cow<'a, str>,
+    /// Deprecated twin of `response.status_code`, which all of Elastic's agents still send.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status_code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response: Option<Response>,
+}
+
+#[derive(Serialize)]
+struct Response {
+    status_code: u16,
+}
+
+pub(super) fn fields(span: &Span, detail: Detail) -> SpanFields<'_> {
+    let place = &span.place;
+    let target = &span.destination.target;
+    SpanFields {
+        id: Text(place.id),
+        transaction_id: Text(span.transaction),
+        trace_id: Text(place.trace),
+        parent_id: Text(place.parent.unwrap_or(span.transaction)),
+        name: keyword(&span.name),
+        kind: span.kind,
+        subtype: span.subtype,
+        action: keyword(&span.action),
+        outcome: outcome(span.outcome),
+        timestamp: span.start,
+        duration: milliseconds(span.duration),
+        sample_rate: rate(place.sample_rate),
+        composite: span.composite.map(composite),
+        context: Context {
+            destination: DestinationFields {
+                address: span.destination.address.as_deref().map(keyword),
+                port: span.destination.port,
+                service: DestinationService { resource: keyword(&resource(span.kind, target)).into_owned() },
+            },
+            service: Service { target: Target::new(target) },
+            db: span.db.as_ref().map(|db| database(db, detail)),
+            http: span.http.as_ref().map(http),
+        },
+    }
+}
+
+fn composite(composite: Composite) -> CompositeFields {
+    let Composite { strategy, count, sum } = composite;
+    CompositeFields { compression_strategy: strategy, count, sum: milliseconds(sum) }
+}
+
+fn database(db: &DbContext, detail: Detail) -> Db<'_> {
+    Db {
+        instance: db.instance.as_deref().map(keyword),
+        statement: db.statement.as_deref().map(|statement| detail.long(statement)),
+        kind: db.kind,
+        user: db.user.as_deref().map(keyword),
+        // The server keeps 32 bits.
+        rows_affected: db.rows_affected.map(|rows| u32::try_from(rows).unwrap_or(u32::MAX)),
+    }
+}
+
+fn http(call: &HttpCall) -> Http<'_> {
+    Http {
+        url: keyword(&call.url),
+        method: keyword(&call.method),
+        status_code: call.status,
+        response: call.status.map(|status_code| Response { status_code }),
+    }
+}

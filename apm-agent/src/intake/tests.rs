@@ -1,0 +1,294 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{
+    build::{
+        Composite, DroppedSpans, ErrorEvent, HttpCall, HttpContext, Outcome, ServiceTarget, Span, Transaction, sample,
+    },
+    correlate::{SpanId, TraceId},
+    metadata::{HostInfo, KubernetesInfo, ProcessInfo},
+};
+
+fn line(document: Document) -> Value {
+    let mut out = Vec::new();
+    write_document(&document, &mut out).unwrap();
+    schema::check(&out).1
+}
+
+fn transaction(transaction: Transaction) -> Value {
+    line(Document::Transaction(transaction))
+}
+
+fn span(span: Span) -> Value {
+    line(Document::Span(span))
+}
+
+fn error(error: ErrorEvent) -> Value {
+    line(Document::Error(error))
+}
+
+fn metadata(instance: &ServiceInstance, gates: Gates) -> Value {
+    let mut out = Vec::new();
+    write_metadata(instance, gates, &mut out).unwrap();
+    schema::check(&out).1
+}
+
+fn instance() -> ServiceInstance {
+    ServiceInstance {
+        name: "shop".into(),
+        version: Some("1.2".into()),
+        environment: Some("test".into()),
+        node_name: Some("host-7".into()),
+        agent_name: "nodejs".into(),
+        language: Some(("javascript".into(), None)),
+        runtime: Some(("node".into(), "20.1.0".into())),
+        process: ProcessInfo {
+            pid: 7,
+            ppid: Some(1),
+            title: Some("node".into()),
+            argv: vec!["node".into(), "a.js".into()],
+        },
+        host: HostInfo {
+            architecture: "x64".into(),
+            platform: "linux".into(),
+            configured_hostname: None,
+            detected_hostname: Some("host".into()),
+        },
+        container_id: Some("c".repeat(64)),
+        kubernetes: Some(KubernetesInfo { pod_name: Some("p".into()), ..KubernetesInfo::default() }),
+        labels: vec![("a.b*c\"d".into(), "e".into())],
+    }
+}
+
+#[test]
+fn writes_a_transaction() {
+    let written = transaction(sample::transaction());
+    assert_eq!(
+        written,
+        json!({
+            "id": "0000000000000001",
+            "trace_id": "00000000000000000000000000000abc",
+            "name": "GET unknown route",
+            "type": "request",
+            "result": "HTTP 2xx",
+            "outcome": "success",
+            "timestamp": 1_000_000,
+            "duration": 20.0,
+            "sampled": true,
+            "sample_rate": 1.0,
+            "span_count": {"started": 1, "dropped": 0},
+            "context": {
+                "request": {
+                    "method": "GET",
+                    "url": {
+                        "raw": "/products?id=1",
+                        "full": "http://localhost:8080/products?id=1",
+                        "protocol": "http",
+                        "hostname": "localhost",
+                        "port": 8080,
+                        "pathname": "/products",
+                        "search": "id=1",
+                    },
+                    "headers": {"Accept": ["a", "b"], "Host": "l"},
+                    "http_version": "1.1",
+                    "body": "[REDACTED]",
+                    "socket": {"remote_address": "127.0.0.1"},
+                },
+                "response": {"status_code": 200, "headers": {"Content-Type": "text/plain"}},
+            },
+        })
+    );
+}
+
+#[test]
+fn writes_the_rest_of_a_transaction() {
+    let mut full = sample::transaction();
+    full.place = crate::build::Place { sample_rate: None, ..sample::place(1, Some(9)) };
+    full.links = vec![(TraceId(5), SpanId(6))];
+    full.dropped_spans = vec![DroppedSpans {
+        kind: "external",
+        target: ServiceTarget { kind: "http".into(), name: Some("h:80".into()) },
+        outcome: Outcome::Failure,
+        count: 3,
+        sum_us: 17,
+    }];
+    let written = transaction(full);
+    assert_eq!(written["parent_id"], "0000000000000009");
+    assert_eq!(written.get("sample_rate"), None);
+    assert_eq!(written["links"][0]["span_id"], "0000000000000006");
+    assert_eq!(
+        written["dropped_spans_stats"][0],
+        json!({
+            "destination_service_resource": "h:80",
+            "service_target_type": "http",
+            "service_target_name": "h:80",
+            "outcome": "failure",
+            "duration": {"count": 3, "sum": {"us": 17}},
+        })
+    );
+}
+
+#[test]
+fn leaves_out_what_is_unknown() {
+    let mut bare = sample::transaction();
+    bare.result = None;
+    bare.http = Some(HttpContext::default());
+    assert_eq!(transaction(bare.clone())["context"], json!({}));
+    bare.http = None;
+    assert_eq!(transaction(bare).get("context"), None);
+}
+
+#[test]
+fn writes_a_database_span() {
+    let mut query = sample::span(2);
+    query.composite = Some(Composite { strategy: "exact_match", count: 3, sum: 1_500_000 });
+    let written = span(query);
+    assert_eq!(written["parent_id"], "0000000000000001");
+    assert_eq!(written["transaction_id"], "0000000000000001");
+    assert_eq!(written["composite"], json!({"compression_strategy": "exact_match", "count": 3, "sum": 1.5}));
+    assert_eq!(
+        written["context"],
+        json!({
+            "destination": {"address": "127.0.0.1", "port": 5432, "service": {"resource": "postgresql/shop"}},
+            "service": {"target": {"type": "postgresql", "name": "shop"}},
+            "db": {
+                "instance": "shop",
+                "statement": "SELECT * FROM products\nWHERE id = $1",
+                "type": "sql",
+                "user": "app",
+                "rows_affected": 3,
+            },
+        })
+    );
+}
+
+#[test]
+fn writes_an_http_span() {
+    let mut call = sample::span(2);
+    (call.kind, call.subtype, call.db) = ("external", "http", None);
+    call.place.parent = None;
+    call.http = Some(HttpCall { url: "http://h/x".into(), method: "GET".into(), status: Some(404) });
+    call.destination.target = ServiceTarget { kind: "http".into(), name: Some("h:80".into()) };
+    let written = span(call.clone());
+    assert_eq!(written["parent_id"], written["transaction_id"]);
+    assert_eq!(written["context"]["destination"]["service"]["resource"], "h:80");
+    assert_eq!(
+        written["context"]["http"],
+        json!({"url": "http://h/x", "method": "GET", "status_code": 404, "response": {"status_code": 404}})
+    );
+    call.http = Some(HttpCall { status: None, ..call.http.unwrap() });
+    assert_eq!(span(call)["context"]["http"], json!({"url": "http://h/x", "method": "GET"}));
+}
+
+#[test]
+fn writes_errors_inside_and_outside_a_trace() {
+    let inside = error(sample::error());
+    assert_eq!(inside["parent_id"], "0000000000000002");
+    assert_eq!(inside["transaction"], json!({"sampled": true, "name": "GET unknown route", "type": "request"}));
+    assert_eq!(inside["exception"]["code"], "ECONNREFUSED");
+    assert_eq!(inside["exception"]["handled"], true);
+    let outside = error(ErrorEvent { within: None, kind: String::new(), message: String::new(), ..sample::error() });
+    for key in ["trace_id", "transaction_id", "parent_id", "transaction"] {
+        assert_eq!(outside.get(key), None);
+    }
+    assert_eq!(outside["exception"]["message"], "[EMPTY]");
+}
+
+#[test]
+fn writes_metadata() {
+    let written = metadata(&instance(), Gates::default());
+    assert_eq!(
+        written["service"]["agent"],
+        json!({"name": "nodejs", "version": AGENT_VERSION, "activation_method": "ebpf"})
+    );
+    assert_eq!(written["service"]["language"], json!({"name": "javascript"}));
+    assert_eq!(written["service"]["node"]["configured_name"], "host-7");
+    assert_eq!(written["process"]["argv"], json!(["node", "a.js"]));
+    assert_eq!(written["system"]["kubernetes"], json!({"pod": {"name": "p"}}));
+    assert_eq!(written["labels"], json!({"a_b_c_d": "e"}));
+    metadata(&ServiceInstance::default(), Gates::default());
+}
+
+#[test]
+fn keeps_the_activation_method_from_the_one_server_that_refuses_it() {
+    let method =
+        |version| metadata(&instance(), Gates::new(version))["service"]["agent"].get("activation_method").is_some();
+    assert!(method(None) && method(Some("8.7.1")) && method(Some("9.6.0")));
+    assert!(!method(Some("8.7.0")));
+}
+
+#[test]
+fn makes_service_names_the_server_takes() {
+    let name = |name: &str| {
+        let named = ServiceInstance { name: name.into(), ..instance() };
+        metadata(&named, Gates::default())["service"]["name"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(name("my shop_1-a"), "my shop_1-a");
+    assert_eq!(name("@scope/päckchen"), "_scope_p_ckchen");
+    assert_eq!(name(""), "unknown-nodejs-service");
+    assert_eq!(name(&"x".repeat(2000)).len(), 1024);
+}
+
+#[test]
+fn cuts_every_string_to_its_limit() {
+    let long = "ä".repeat(20_000);
+    let mut request = sample::transaction();
+    request.name = long.clone();
+    let http = request.http.as_mut().unwrap();
+    (http.url.full, http.url.raw, http.url.pathname) = (long.clone(), long.clone(), long.clone());
+    http.url.search = Some(long.clone());
+    let written = transaction(request);
+    assert_eq!(written["name"].as_str().unwrap().chars().count(), 1024);
+    assert!(written["name"].as_str().unwrap().ends_with('…'));
+
+    let mut query = sample::span(2);
+    (query.name, query.destination.address) = (long.clone(), Some(long.clone()));
+    query.destination.target.name = Some(long.clone());
+    query.db.as_mut().unwrap().statement = Some(long.clone());
+    let statement = span(query)["context"]["db"]["statement"].as_str().unwrap().to_owned();
+    assert_eq!(statement.chars().count(), 10_000);
+
+    let failed = error(ErrorEvent { message: long.clone(), kind: long.clone(), ..sample::error() });
+    assert_eq!(failed["exception"]["message"].as_str().unwrap().chars().count(), 10_000);
+
+    let mut described = instance();
+    (described.version, described.process.title) = (Some(long.clone()), Some(long.clone()));
+    described.labels = vec![(long.clone(), long.clone())];
+    described.process.argv = vec![long; 100];
+    let written = metadata(&described, Gates::default());
+    assert_eq!(written["process"]["argv"].as_array().unwrap().len(), 7, "of 2049 bytes each in 16 KiB");
+}
+
+#[test]
+fn drops_headers_before_the_event() {
+    let mut request = sample::transaction();
+    request.http.as_mut().unwrap().headers = vec![("x".into(), "y".repeat(MAX_EVENT_BYTES))];
+    let written = transaction(request);
+    assert_eq!(written["context"]["request"].get("headers"), None);
+    assert_eq!(written["context"]["request"]["method"], "GET");
+}
+
+#[test]
+fn drops_statistics_before_the_event() {
+    let mut request = sample::transaction();
+    let target = ServiceTarget { kind: "\u{1}".repeat(512), name: Some("\u{1}".repeat(512)) };
+    let dropped = DroppedSpans { kind: "db", target, outcome: Outcome::Success, count: 1, sum_us: 1 };
+    request.dropped_spans = vec![dropped; 128];
+    assert_eq!(transaction(request).get("dropped_spans_stats"), None);
+}
+
+#[test]
+fn refuses_what_never_fits_and_leaves_no_trace() {
+    let mut request = sample::transaction();
+    request.links = vec![(TraceId(1), SpanId(1)); 10_000];
+    let mut out = b"before".to_vec();
+    assert_eq!(write_document(&Document::Transaction(request), &mut out), Err(TooLarge));
+    assert_eq!(out, b"before");
+}
+
+#[test]
+fn keeps_strange_text_inside_its_line() {
+    let mut strange = sample::transaction();
+    strange.name = "a\nb\r\u{2028}\u{0}\"\\\u{fffd}".into();
+    assert_eq!(transaction(strange)["name"], "a\nb\r\u{2028}\u{0}\"\\\u{fffd}");
+}
