@@ -10,7 +10,9 @@
 //! `kernel` names aya, only `intake` names Elastic's fields, only `send` names an HTTP client; every buffer has a cap
 //! and a counter.
 
+pub mod binary;
 pub mod build;
+pub mod command;
 pub mod config;
 pub mod correlate;
 pub mod exchange;
@@ -20,6 +22,7 @@ pub mod metadata;
 pub mod process;
 pub mod protocol;
 pub mod report;
+pub mod run;
 pub mod runtime;
 pub mod send;
 pub mod stream;
