@@ -10,8 +10,10 @@
 //! `kernel` names aya, only `intake` names Elastic's fields, only `send` names an HTTP client; every buffer has a cap
 //! and a counter.
 
+pub mod binary;
 pub mod build;
 pub mod clock;
+pub mod command;
 pub mod config;
 pub mod correlate;
 pub mod engine;
@@ -25,6 +27,7 @@ pub mod process;
 pub mod protocol;
 pub mod recording;
 pub mod report;
+pub mod run;
 pub mod runtime;
 pub mod send;
 pub mod stream;

@@ -1,2 +1,7 @@
 //! The `apm-agent` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    apm_agent::command::main()
+}

@@ -1,6 +1,21 @@
 //! Settings: from flags, environment, a YAML file and defaults, in that order; every value remembers where it came from.
+//!
+//! One table ([`option::OPTIONS`]) names every option once: its key in the file, its environment variable, its flag,
+//! its kind, default, help and how it is put into [`Settings`]. The command line, the environment, the file, `--help`,
+//! the messages and the start-up preamble all derive from it.
 
 use std::{path::PathBuf, time::Duration};
+
+pub mod file;
+pub mod load;
+pub mod nearest;
+pub mod option;
+pub mod origin;
+pub mod preamble;
+pub mod value;
+
+pub use load::{Loaded, Sources};
+pub use origin::{Chosen, Origin};
 
 /// Everything a run is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,8 +28,23 @@ pub struct Settings {
     pub capture: Capture,
     /// Service fields that override detection (`ELASTIC_APM_SERVICE_NAME` and friends of the agent itself).
     pub service: ServiceOverrides,
-    /// `error`, `warn`, `info`, `debug` or `trace`.
+    /// Service fields from the configuration file: they count less than what the target's own environment says.
+    pub service_defaults: ServiceOverrides,
+    /// What is told of the run itself.
+    pub report: Reporting,
+    /// Stop after this time.
+    pub duration: Option<Duration>,
+    /// `error`, `warn`, `info`, `debug`, `trace` or `off`.
     pub log_level: String,
+}
+
+/// What is told of the run itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reporting {
+    /// Print every counter at the end.
+    pub stats: bool,
+    /// File the counters are written to as JSON, at the end and every ten seconds.
+    pub stats_file: Option<PathBuf>,
 }
 
 /// Which processes to watch: those that match any include and no exclude, and their children.
@@ -26,7 +56,7 @@ pub struct Targets {
     pub executables: Vec<String>,
     /// Listening ports.
     pub ports: Vec<u16>,
-    /// Every process.
+    /// Every process but kernel threads, the agent and its own children.
     pub all: bool,
     /// Executables never watched: paths or globs.
     pub exclude_executables: Vec<String>,
@@ -149,6 +179,21 @@ pub struct ServiceOverrides {
     pub hostname: Option<String>,
     /// Labels.
     pub global_labels: Vec<(String, String)>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            targets: Targets::default(),
+            outputs: Outputs::default(),
+            capture: Capture::default(),
+            service: ServiceOverrides::default(),
+            service_defaults: ServiceOverrides::default(),
+            report: Reporting::default(),
+            duration: None,
+            log_level: "info".into(),
+        }
+    }
 }
 
 impl Default for Outputs {

@@ -1,5 +1,12 @@
 //! What is known of a service instance: the first line of its intake stream.
 
+pub mod container;
+pub mod hostname;
+pub mod instance;
+pub mod name;
+
+pub use instance::{Described, Overrides};
+
 /// One service instance: a process, or the workers of one pre-fork server.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ServiceInstance {

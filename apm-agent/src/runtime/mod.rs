@@ -1,1 +1,200 @@
-//! (in progress)
+//! Run times: what a process is written in, known by its binary and not by its name, and what its service is called.
+//!
+//! One file per run time, one line in [`RUNTIMES`]; the first that recognises a process has it.
+
+use std::path::{Path, PathBuf};
+
+use crate::{
+    binary::{Binary, BinaryError},
+    process::{Environ, Process},
+};
+
+mod dotnet;
+mod go;
+mod java;
+mod native;
+mod nginx;
+mod nodejs;
+mod php;
+mod python;
+mod ruby;
+
+/// Run times, most telling evidence first; `native` takes what is left.
+pub static RUNTIMES: &[&dyn Runtime] = &[
+    &go::Go,
+    &nodejs::NodeJs,
+    &dotnet::DotNet,
+    &java::Java,
+    &python::Python,
+    &ruby::Ruby,
+    &php::Php,
+    &nginx::Nginx,
+    &native::Native,
+];
+
+/// A run time.
+pub trait Runtime: Sync {
+    /// For people: `Go`, `Node.js`.
+    fn name(&self) -> &'static str;
+
+    /// The subject runs on this run time.
+    fn detect(&self, subject: &Subject) -> Option<Detected>;
+
+    /// What the service is called, by the files and arguments of the subject.
+    fn service(&self, subject: &Subject) -> Option<Named>;
+
+    /// Environment of the service where none is set.
+    fn environment(&self, _subject: &Subject) -> Option<String> {
+        None
+    }
+
+    /// What cannot be seen in it, one sentence each with its reason.
+    fn limits(&self) -> &'static [&'static str] {
+        &[]
+    }
+}
+
+/// What was recognised.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Detected {
+    /// `service.agent.name`: what Kibana keys its pages on. The three run times with pages of their own have their
+    /// agents' names; the rest is `ebpf-<language>`, which Kibana shows generically and which pretends nothing.
+    pub agent_name: &'static str,
+    /// Language and its version.
+    pub language: Option<(String, Option<String>)>,
+    /// Run time and its version.
+    pub runtime: Option<(String, String)>,
+    /// Architecture as the agent of this run time writes it.
+    pub architecture: &'static str,
+    /// By what it was recognised.
+    pub evidence: String,
+}
+
+/// A name with its source.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Named {
+    /// The name, before its characters are cleaned.
+    pub name: String,
+    /// Version found beside it.
+    pub version: Option<String>,
+    /// Where both were found.
+    pub source: String,
+}
+
+impl Named {
+    fn new(name: impl Into<String>, source: impl Into<String>) -> Self {
+        Self { name: name.into(), version: None, source: source.into() }
+    }
+}
+
+/// What is looked at: a process, or a binary that does not run.
+#[derive(Debug)]
+pub struct Subject<'a> {
+    /// The process, if it runs.
+    pub process: Option<&'a Process>,
+    /// Executable as the process sees it.
+    pub executable: PathBuf,
+    /// The executable's tables.
+    pub binary: Binary,
+    /// Arguments, program name first.
+    pub arguments: Vec<String>,
+    /// Environment at start.
+    pub environ: Environ,
+    /// Files mapped.
+    pub mapped: Vec<PathBuf>,
+}
+
+impl<'a> Subject<'a> {
+    /// A process.
+    ///
+    /// # Errors
+    /// When its executable cannot be read.
+    pub fn of_process(process: &'a Process) -> Result<Self, BinaryError> {
+        Ok(Self {
+            binary: Binary::open(&process.executable_file())?,
+            executable: process.executable().unwrap_or_default(),
+            arguments: process.arguments(),
+            environ: process.environ(),
+            mapped: process.mapped_files(),
+            process: Some(process),
+        })
+    }
+
+    /// A binary that does not run.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of_binary(path: &Path) -> Result<Self, BinaryError> {
+        let executable = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        Ok(Self {
+            process: None,
+            binary: Binary::open(path)?,
+            executable,
+            arguments: Vec::new(),
+            environ: Environ::default(),
+            mapped: Vec::new(),
+        })
+    }
+
+    /// The run time it runs on, and how that is known.
+    pub fn runtime(&self) -> (&'static dyn Runtime, Detected) {
+        let found = RUNTIMES.iter().find_map(|runtime| Some((*runtime, runtime.detect(self)?)));
+        found.unwrap_or((&native::Native, Detected::default()))
+    }
+
+    /// A path of the subject, as a path of ours.
+    fn ours(&self, path: &Path) -> PathBuf {
+        self.process.map_or_else(|| path.to_path_buf(), |process| process.inside(path))
+    }
+
+    /// The executable's file name.
+    fn executable_name(&self) -> Option<String> {
+        Some(self.executable.file_name()?.to_string_lossy().into_owned())
+    }
+
+    /// A path from the arguments, made absolute by the process's folder.
+    fn absolute(&self, path: &str) -> Option<PathBuf> {
+        let path = Path::new(path);
+        if path.is_absolute() { Some(path.to_path_buf()) } else { Some(self.process?.folder()?.join(path)) }
+    }
+
+    /// A mapped file whose name starts so.
+    fn mapped(&self, start: &str) -> Option<&Path> {
+        let fits = |path: &&PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start));
+        self.mapped.iter().find(fits).map(PathBuf::as_path)
+    }
+
+    /// The tables of a mapped file whose name starts so.
+    fn mapped_binary(&self, start: &str) -> Option<Binary> {
+        Binary::open(&self.ours(self.mapped(start)?)).ok()
+    }
+
+    /// A text file of the subject, at most 1 MiB of it.
+    fn text(&self, path: &Path) -> Option<String> {
+        let path = self.ours(path);
+        // A device or a pipe could make us wait.
+        if !path.metadata().ok()?.is_file() {
+            return None;
+        }
+        let bytes = crate::process::read_capped(&path, 1 << 20).ok()?;
+        String::from_utf8(bytes).ok()
+    }
+}
+
+/// Architecture in Go's and most agents' words.
+const ARCHITECTURE: &str = if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" };
+
+/// `1.2` or `1.2.3`, and nothing after it but a suffix such as `-rc.1` or `+build`.
+fn is_version(text: &str) -> bool {
+    let numbers = text.split(['-', '+']).next().unwrap_or_default();
+    let parts: Vec<&str> = numbers.split('.').collect();
+    parts.len() >= 2 && parts.iter().all(|part| !part.is_empty() && part.chars().all(|digit| digit.is_ascii_digit()))
+}
+
+/// The file name without its last extension.
+fn stem(path: &Path) -> Option<String> {
+    Some(path.file_stem()?.to_string_lossy().into_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! Go. Known by the section `.go.buildinfo`, which every Go linker writes and `strip` keeps.
+
+use super::{ARCHITECTURE, Detected, Named, Runtime, Subject};
+
+pub(super) struct Go;
+
+impl Runtime for Go {
+    fn name(&self) -> &'static str {
+        "Go"
+    }
+
+    fn detect(&self, subject: &Subject) -> Option<Detected> {
+        let build = subject.binary.go.as_ref()?;
+        // `go1.26.8 X:experiment`: the first word is the version.
+        let version = build.version.split(' ').next().unwrap_or_default().to_string();
+        Some(Detected {
+            agent_name: "go",
+            language: Some(("go".into(), Some(version.clone()))),
+            runtime: Some(("gc".into(), version)),
+            architecture: ARCHITECTURE,
+            evidence: "build information in `.go.buildinfo`".into(),
+        })
+    }
+
+    fn service(&self, subject: &Subject) -> Option<Named> {
+        Some(Named::new(subject.executable_name()?, "name of the executable"))
+    }
+
+    fn limits(&self) -> &'static [&'static str] {
+        &[
+            "TLS: Go has its own, and its functions are not hooked yet; encrypted connections give no transactions and spans",
+            "a call is linked to its request only where one goroutine's thread serves it undisturbed; others are told as transactions of their own",
+        ]
+    }
+}
