@@ -15,7 +15,8 @@ const END: Duration = Duration::from_secs(40);
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
-    folder: TempDir,
+    stats: Option<PathBuf>,
+    _folder: TempDir,
 }
 
 /// An agent that has ended well.
@@ -23,7 +24,7 @@ pub struct Agent {
 pub struct Ended {
     /// What it printed.
     pub log: String,
-    /// What it counted.
+    /// What it counted; nothing for a subcommand other than `run`.
     pub stats: Stats,
 }
 
@@ -43,11 +44,15 @@ impl Agent {
     pub fn start(task: &str, arguments: &[String], variables: &[(&str, &str)]) -> Result<Self> {
         let folder = TempDir::new()?;
         let mut command = command();
-        command.arg(task).args(arguments).arg("--stats-file").arg(folder.path().join("stats.json"));
+        command.arg(task).args(arguments);
+        let stats = (task == "run").then(|| folder.path().join("stats.json"));
+        if let Some(path) = &stats {
+            command.arg("--stats-file").arg(path);
+        }
         command.envs(variables.iter().copied());
         let mut child = Child::start("apm-agent", &mut command)?;
         child.wait_for_line("watching", wait::PATIENCE)?;
-        Ok(Self { child, folder })
+        Ok(Self { child, stats, _folder: folder })
     }
 
     /// Process id.
@@ -83,7 +88,7 @@ impl Agent {
         let log = self.child.output();
         ensure!(status.success(), "apm-agent ended with {status}:\n{log}");
         ensure!(!log.contains("panicked"), "a thread of apm-agent panicked:\n{log}");
-        let stats = Stats::read(&self.folder.path().join("stats.json"))?;
+        let stats = self.stats.as_deref().map(Stats::read).transpose()?.unwrap_or_default();
         Ok(Ended { log, stats })
     }
 

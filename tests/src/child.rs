@@ -107,10 +107,11 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
-        if let Some((signal, limit)) = self.farewell {
-            if self.is_running() && self.signal(signal).is_ok() {
-                let _ = self.wait_for_end(limit);
-            }
+        if let Some((signal, limit)) = self.farewell
+            && self.is_running()
+            && self.signal(signal).is_ok()
+        {
+            let _ = self.wait_for_end(limit);
         }
         // The group is ours alone: the program and the workers it forked.
         if let Ok(group) = self.group() {

@@ -112,3 +112,24 @@ pub fn number(document: &Value, path: &str) -> Option<u64> {
     let value = field(document, path)?;
     value.as_u64().or_else(|| value.as_f64().map(|number| number as u64))
 }
+
+impl FromIterator<Value> for Documents {
+    fn from_iter<I: IntoIterator<Item = Value>>(documents: I) -> Self {
+        Self(documents.into_iter().collect())
+    }
+}
+
+impl Extend<Value> for Documents {
+    fn extend<I: IntoIterator<Item = Value>>(&mut self, documents: I) {
+        self.0.extend(documents);
+    }
+}
+
+impl IntoIterator for Documents {
+    type Item = Value;
+    type IntoIter = std::vec::IntoIter<Value>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

@@ -12,6 +12,7 @@ pub mod child;
 pub mod decoder;
 pub mod documents;
 pub mod http;
+pub mod links;
 pub mod load;
 pub mod nginx;
 pub mod place;
