@@ -22,8 +22,10 @@ pub struct Agent {
 /// An agent that has ended well.
 #[derive(Debug)]
 pub struct Ended {
-    /// What it printed.
+    /// What it printed on both outputs.
     pub log: String,
+    /// What it printed on standard output: the console tree.
+    pub console: String,
     /// What it counted; nothing for a subcommand other than `run`.
     pub stats: Stats,
 }
@@ -89,7 +91,7 @@ impl Agent {
         ensure!(status.success(), "apm-agent ended with {status}:\n{log}");
         ensure!(!log.contains("panicked"), "a thread of apm-agent panicked:\n{log}");
         let stats = self.stats.as_deref().map(Stats::read).transpose()?.unwrap_or_default();
-        Ok(Ended { log, stats })
+        Ok(Ended { log, console: self.child.stdout(), stats })
     }
 
     /// Kills it as the kernel would when memory is short: it cannot clean up.

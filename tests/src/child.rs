@@ -17,12 +17,17 @@ use crate::wait;
 /// Most bytes kept of what a program prints; the rest is read and dropped.
 const OUTPUT_LIMIT: usize = 16 << 20;
 
+/// What a program prints, shared with the threads that read it.
+type Text = Arc<Mutex<String>>;
+
 /// A running program in a process group of its own.
 #[derive(Debug)]
 pub struct Child {
     name: String,
     process: std::process::Child,
-    output: Arc<Mutex<String>>,
+    /// Both outputs.
+    output: Text,
+    stdout: Text,
     /// Whom to signal first when it is dropped, and how long it may take; then everything left is killed.
     farewell: Option<(Signal, Duration)>,
 }
@@ -35,10 +40,10 @@ impl Child {
     pub fn start(name: &str, command: &mut Command) -> Result<Self> {
         let command = command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = command.spawn().with_context(|| format!("could not start {name}: {command:?}"))?;
-        let output = Arc::new(Mutex::new(String::new()));
-        collect(process.stdout.take(), &output);
-        collect(process.stderr.take(), &output);
-        Ok(Self { name: name.to_owned(), process, output, farewell: None })
+        let (output, stdout) = (Text::default(), Text::default());
+        collect(process.stdout.take(), vec![Arc::clone(&output), Arc::clone(&stdout)]);
+        collect(process.stderr.take(), vec![Arc::clone(&output)]);
+        Ok(Self { name: name.to_owned(), process, output, stdout, farewell: None })
     }
 
     /// On drop, send `signal` first and give the program `limit` to end by itself.
@@ -56,6 +61,11 @@ impl Child {
     /// What it has printed so far on both outputs.
     pub fn output(&self) -> String {
         self.output.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it has printed so far on standard output.
+    pub fn stdout(&self) -> String {
+        self.stdout.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits for a line that contains `text` and returns it.
@@ -121,15 +131,16 @@ impl Drop for Child {
     }
 }
 
-fn collect(stream: Option<impl Read + Send + 'static>, output: &Arc<Mutex<String>>) {
+fn collect(stream: Option<impl Read + Send + 'static>, texts: Vec<Text>) {
     let Some(stream) = stream else { return };
-    let output = Arc::clone(output);
     thread::spawn(move || {
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
-            let mut text = output.lock().unwrap_or_else(PoisonError::into_inner);
-            if text.len() < OUTPUT_LIMIT {
-                text.push_str(&String::from_utf8_lossy(&line));
-                text.push('\n');
+            for text in &texts {
+                let mut text = text.lock().unwrap_or_else(PoisonError::into_inner);
+                if text.len() < OUTPUT_LIMIT {
+                    text.push_str(&String::from_utf8_lossy(&line));
+                    text.push('\n');
+                }
             }
         }
     });

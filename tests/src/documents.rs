@@ -40,22 +40,22 @@ impl Documents {
 
     /// Requests the target answered.
     pub fn requests(&self) -> impl Iterator<Item = &Value> {
-        self.of_kind("transaction").filter(|document| text(document, "transaction.type") == "request")
+        self.transactions().filter(|document| text(document, "transaction.type") == "request")
     }
 
     /// All transactions, those that stand for a call without a parent among them.
     pub fn transactions(&self) -> impl Iterator<Item = &Value> {
-        self.of_kind("transaction")
+        self.of_kind(Kind::Transaction)
     }
 
     /// Calls the target made.
     pub fn spans(&self) -> impl Iterator<Item = &Value> {
-        self.of_kind("span")
+        self.of_kind(Kind::Span)
     }
 
     /// Errors.
     pub fn errors(&self) -> impl Iterator<Item = &Value> {
-        self.of_kind("error")
+        self.of_kind(Kind::Error)
     }
 
     /// The one request for this path.
@@ -85,15 +85,40 @@ impl Documents {
     /// One line per document, for messages.
     pub fn summary(&self) -> String {
         let line = |document: &Value| {
-            let kind = text(document, "processor.event");
+            let kind = Kind::of(document);
             let name = [text(document, "transaction.name"), text(document, "span.name")].concat();
-            format!("{kind} `{name}` {} {}", text(document, "url.path"), text(document, "event.outcome"))
+            format!("{kind:?} `{name}` {} {}", text(document, "url.path"), text(document, "event.outcome"))
         };
         self.0.iter().take(60).map(line).collect::<Vec<_>>().join("\n")
     }
 
-    fn of_kind<'a>(&'a self, kind: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.0.iter().filter(move |document| text(document, "processor.event") == kind)
+    fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Value> {
+        self.0.iter().filter(move |document| Kind::of(document) == kind)
+    }
+}
+
+/// What a document is. The decoder does not say; in Elasticsearch the data stream and the fields that are there do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Transaction,
+    Span,
+    Error,
+    Other,
+}
+
+impl Kind {
+    fn of(document: &Value) -> Self {
+        let has = |path: &str| field(document, path).is_some();
+        // An error has its transaction's type too, and a transaction its own id as that of a span: order matters.
+        if has("error.id") {
+            Self::Error
+        } else if has("span.name") {
+            Self::Span
+        } else if has("transaction.type") {
+            Self::Transaction
+        } else {
+            Self::Other
+        }
     }
 }
 

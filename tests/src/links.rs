@@ -63,14 +63,8 @@ mod tests {
 
     #[test]
     fn tells_right_wrong_and_unlinked_spans() {
-        let request = |id: &str, path: &str, kind: &str| {
-            json!({"processor": {"event": "transaction"}, "trace": {"id": "t"},
-                   "transaction": {"id": id, "type": kind}, "url": {"path": path}})
-        };
-        let span = |id: &str, statement: &str| {
-            json!({"processor": {"event": "span"}, "trace": {"id": "t"}, "transaction": {"id": id},
-                   "span": {"db": {"statement": statement}}})
-        };
+        let request = |id: &str, path: &str, kind: &str| json!({"trace": {"id": "t"}, "transaction": {"id": id, "type": kind}, "url": {"path": path}});
+        let span = |id: &str, statement: &str| json!({"trace": {"id": "t"}, "transaction": {"id": id}, "span": {"name": "SELECT","db": {"statement": statement}}});
         let documents = Documents::from_iter([
             request("a", "/item/1", "request"),
             request("b", "", "exit"),

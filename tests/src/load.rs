@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, ensure};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::{http::Connection, postgres::complete};
 
@@ -57,31 +58,81 @@ fn read_duration(text: &str) -> Result<Duration> {
     Ok(Duration::from_secs_f64(number * scale))
 }
 
-/// Sends `per_second` requests over `connections` kept-alive connections for `duration`; returns how many were
-/// answered with 200. Each connection has its own timetable; one that is late does not skip a request.
-///
-/// # Errors
-/// If a connection fails.
-pub fn steady(port: u16, path: &str, connections: u32, per_second: f64, duration: Duration) -> Result<u64> {
-    let gap = Duration::from_secs_f64(f64::from(connections) / per_second);
-    let each = (duration.as_secs_f64() / gap.as_secs_f64()) as u32;
-    let one = move || -> Result<u64> {
-        let mut connection = Connection::open(port)?;
+/// A load that keeps a rate whatever the answers take.
+#[derive(Clone, Copy, Debug)]
+pub struct Steady<'a> {
+    /// Port on 127.0.0.1.
+    pub port: u16,
+    /// What is asked for.
+    pub path: &'a str,
+    /// Connections at once.
+    pub connections: u32,
+    /// False: a connection for each request, as for a server that closes.
+    pub keep_alive: bool,
+    /// Requests per second of all connections together.
+    pub per_second: f64,
+    /// How long.
+    pub duration: Duration,
+    /// Run on this core only.
+    pub core: Option<usize>,
+}
+
+impl Steady<'_> {
+    /// Runs it; every request must be answered with 200. Each connection has its own timetable, and one that is late
+    /// skips no request.
+    ///
+    /// # Errors
+    /// If a connection fails or an answer is not 200.
+    pub fn run(&self) -> Result<Measured> {
         let start = Instant::now();
-        let mut answered = 0;
-        for number in 0..each {
-            thread::sleep((gap * number).saturating_sub(start.elapsed()));
-            answered += u64::from(connection.get(path, &[])?.status == 200);
+        let mut times = thread::scope(|scope| -> Result<Vec<Duration>> {
+            let threads: Vec<_> = (0..self.connections).map(|_| scope.spawn(|| self.run_one())).collect();
+            let mut times = Vec::new();
+            for thread in threads {
+                times.extend(thread.join().map_err(|_| anyhow!("a connection of the load panicked"))??);
+            }
+            Ok(times)
+        })?;
+        let seconds = start.elapsed().as_secs_f64();
+        times.sort_unstable();
+        Ok(Measured {
+            requests: times.len() as u64,
+            per_second: times.len() as f64 / seconds,
+            p50: percentile(&times, 50),
+            p99: percentile(&times, 99),
+        })
+    }
+
+    fn run_one(&self) -> Result<Vec<Duration>> {
+        if let Some(core) = self.core {
+            let mut cores = CpuSet::new();
+            cores.set(core);
+            sched_setaffinity(None, &cores)?;
         }
-        Ok(answered)
-    };
-    thread::scope(|scope| {
-        let threads: Vec<_> = (0..connections).map(|_| scope.spawn(one)).collect();
-        let join = |thread: thread::ScopedJoinHandle<'_, Result<u64>>| {
-            thread.join().map_err(|_| anyhow!("a connection of the load panicked"))?
-        };
-        threads.into_iter().map(join).sum()
-    })
+        let gap = Duration::from_secs_f64(f64::from(self.connections) / self.per_second);
+        let count = (self.duration.as_secs_f64() / gap.as_secs_f64()) as u32;
+        let start = Instant::now();
+        let mut times = Vec::new();
+        let mut kept = None;
+        for number in 0..count {
+            let due = gap * number;
+            thread::sleep(due.saturating_sub(start.elapsed()));
+            let mut connection = match kept.take() {
+                Some(connection) => connection,
+                None => Connection::open(self.port)?,
+            };
+            let status = connection.get(self.path, &[])?.status;
+            ensure!(status == 200, "{} was answered with {status}", self.path);
+            kept = self.keep_alive.then_some(connection);
+            times.push(start.elapsed().saturating_sub(due));
+        }
+        Ok(times)
+    }
+}
+
+/// Value below which `percent` of the sorted times lie; zero for none.
+pub fn percentile(sorted: &[Duration], percent: usize) -> Duration {
+    sorted.get((sorted.len() * percent / 100).min(sorted.len().saturating_sub(1))).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What `/proc` says of a process and of those it forked.
 
-use std::{collections::BTreeSet, fs, time::Duration};
+use std::{collections::BTreeSet, fs, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result};
+
+use crate::{postgres::complete, wait};
 
 /// The process and all it forked that still run.
 pub fn family(pid: u32) -> Vec<u32> {
@@ -30,6 +32,28 @@ pub fn cpu_time(pid: u32) -> Duration {
         times.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum::<u64>()
     });
     Duration::from_nanos(nanoseconds.sum())
+}
+
+/// Waits until a process has ended but was not yet waited for, and returns its CPU time. Exact for a program of one
+/// thread; of others, that of the first thread.
+///
+/// # Errors
+/// If it has not ended when `limit` passes.
+pub fn cpu_time_at_end(pid: u32, limit: Duration) -> Result<Duration> {
+    let ended = || fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "));
+    wait::until("a process to end", limit, || ended().then_some(()))?;
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+    let nanoseconds = text.split(' ').next().context("schedstat begins with the time")?.parse()?;
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
+/// Lets a process and all its threads run on one core only.
+///
+/// # Errors
+/// If `taskset` fails.
+pub fn pin(pid: u32, core: usize) -> Result<()> {
+    complete("taskset", Command::new("taskset").args(["-a", "-p", "-c", &core.to_string(), &pid.to_string()]))
+        .map(|_| ())
 }
 
 /// Resident memory of a process, bytes.

@@ -7,7 +7,7 @@ use apm_tests::{
     agent::{Agent, Ended},
     decoder::Decoder,
     documents::{Documents, text},
-    load,
+    load::{self, Steady},
     nginx::Nginx,
     postgres::{DEBIAN_FOLDER, Postgres, complete},
     turn::{Need, Turn},
@@ -73,7 +73,16 @@ fn nginx_at_half_of_saturation() -> Result<()> {
     recorder.finish()?;
     let before = nginx.requests()?;
     let recorder = Recorder::start(&["--pid", &nginx.pid().to_string()])?;
-    let answered = load::steady(nginx.port(), "/", 16, saturation / 2.0, Duration::from_secs(3))?;
+    let load = Steady {
+        port: nginx.port(),
+        path: "/",
+        connections: 16,
+        keep_alive: true,
+        per_second: saturation / 2.0,
+        duration: Duration::from_secs(3),
+        core: None,
+    };
+    let answered = load.run()?.requests;
     let sent = nginx.requests()? - before;
     let (documents, ended) = recorder.finish()?;
     let lost = ended.stats.lost_exchanges();

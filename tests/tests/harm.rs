@@ -6,7 +6,7 @@ use anyhow::{Result, anyhow, ensure};
 use apm_tests::{
     agent::Agent,
     http::{Answer, Connection},
-    load,
+    load::{self, Steady},
     nginx::Nginx,
     postgres::{DEBIAN_FOLDER, Postgres},
     process,
@@ -73,10 +73,14 @@ fn same_behaviour(app: App) -> Result<()> {
 fn kill_agent_under_load(program: &Program) -> Result<()> {
     let port = program.port();
     thread::scope(|scope| {
-        let load = scope.spawn(move || load::steady(port, "/item/9", 4, RATE, LOAD));
+        let load = scope.spawn(move || {
+            let keep_alive = true;
+            Steady { port, path: "/item/9", connections: 4, keep_alive, per_second: RATE, duration: LOAD, core: None }
+                .run()
+        });
         let agent = Agent::run(&["--pid".to_owned(), program.pid().to_string(), "--console".to_owned()])?;
         agent.kill()?;
-        let answered = load.join().map_err(|_| anyhow!("the load panicked"))??;
+        let answered = load.join().map_err(|_| anyhow!("the load panicked"))??.requests;
         let sent = (RATE * LOAD.as_secs_f64()) as u64;
         ensure!(answered == sent, "{answered} answers of {sent} requests");
         Ok(())

@@ -98,7 +98,7 @@ fn check(documents: &Documents, expected: &Expected) -> Result<()> {
     ensure!(text(found, "event.outcome") == if class == 5 { "failure" } else { "success" }, "{found}");
     ensure!(text(found, "http.version") == "1.1" && text(found, "url.scheme") == "http", "{found}");
     ensure!(!text(found, "service.name").is_empty() && !text(found, "transaction.name").is_empty(), "{found}");
-    ensure!(number(found, "transaction.duration.us").is_some_and(|us| us < 30_000_000), "{found}");
+    ensure!(number(found, "event.duration").is_some_and(|nanos| nanos < 30_000_000_000), "{found}");
     Ok(())
 }
 
