@@ -1,0 +1,3 @@
+module apm-agent/tests/apps/go
+
+go 1.26
