@@ -2,37 +2,191 @@
 //!
 //! Settings have been read and targets checked when these are called; they return when the run is over.
 
-use std::path::Path;
+use std::{
+    io,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
 
 use crate::{
+    clock::Clock,
     command::{ExitCode, Failure},
     config::Settings,
+    correlate::Ids,
+    engine::{self, Live, Registry, Stop},
+    kernel::{Admission, Kernel, KernelFailure},
+    pipeline::Pipeline,
+    process::Rules,
+    recording::{Recorder, RecordingError},
+    report::{self, Counters},
+    send::{self, Output},
 };
+
+/// How often the file of counters is written.
+const STATS_EVERY: Duration = Duration::from_secs(10);
+
+/// Times the running processes are looked through: a process may fork between the look and the watch.
+const SCANS: usize = 3;
 
 /// Watches until a signal or [`Settings::duration`] ends it.
 ///
 /// # Errors
 /// When the kernel, the privileges or an output do not allow it.
-pub fn run(_settings: &Settings) -> Result<(), Failure> {
-    Err(absent())
+pub fn run(settings: &Settings) -> Result<(), Failure> {
+    watch(settings, send::outputs(&settings.outputs)?, None)
 }
 
-/// As [`run`]; the events go to a new file at `output`.
+/// As [`run`]; the events go to a new file at `output`, and no documents are made.
 ///
 /// # Errors
 /// As [`run`], and when the file cannot be written.
-pub fn record(_settings: &Settings, _output: &Path) -> Result<(), Failure> {
-    Err(absent())
+pub fn record(settings: &Settings, output: &Path) -> Result<(), Failure> {
+    watch(settings, Box::new(Nowhere), Some(output))
 }
 
 /// Turns a recording into documents.
 ///
 /// # Errors
 /// When the recording or an output cannot be opened.
-pub fn replay(_settings: &Settings, _recording: &Path) -> Result<(), Failure> {
-    Err(absent())
+pub fn replay(settings: &Settings, recording: &Path) -> Result<(), Failure> {
+    let mut output = send::outputs(&settings.outputs)?;
+    let replayed = engine::replay(recording, settings.capture.clone(), output.as_mut());
+    output.finish();
+    let mut counters = replayed.map_err(|error| unusable(recording, &error))?;
+    counters.extend(output.counters());
+    tell(settings, &Counters::new(counters), true)
 }
 
-fn absent() -> Failure {
-    Failure::new(ExitCode::Internal, "this build has no kernel programs to run", "use a release build of the agent")
+/// An output for nobody.
+struct Nowhere;
+
+impl Output for Nowhere {
+    fn publish(&mut self, _: &Arc<crate::metadata::ServiceInstance>, _: &crate::build::Document) {}
+
+    fn finish(&mut self) {}
+}
+
+fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>) -> Result<(), Failure> {
+    let rules = Rules::new(&settings.targets, std::process::id())?;
+    let signals = Signals::listen().map_err(|error| Failure::internal(format!("signals cannot be handled: {error}")))?;
+    let admission = Admission { exec: rules.watches_later(), listen: rules.needs_ports() };
+    let kernel = Kernel::load(admission)?;
+    let (seed, clock) = (fastrand::u64(..), Clock::now());
+    let recorder = recording
+        .map(|path| Recorder::create(path, seed, clock).map_err(|error| unusable(path, &error)))
+        .transpose()?;
+    let pipeline = Pipeline::new(settings.capture.clone(), Ids::seeded(seed), clock);
+    let waits_for_more = rules.watches_later();
+    let mut registry = Registry::new(rules, settings.clone());
+    let first = registry.scan();
+    let mut live = Live::new(kernel, pipeline, registry, output, recorder);
+    begin(&mut live, first)?;
+    let stop =
+        Stop { asked: Arc::clone(&signals.stop), at: settings.duration.map(|duration| Instant::now() + duration) };
+    let mut written = Instant::now();
+    live.run(&stop, |live| {
+        if signals.report.swap(false, Ordering::Relaxed) {
+            eprint!("{}", Counters::new(live.counters()));
+        }
+        if settings.report.stats_file.is_some() && written.elapsed() >= STATS_EVERY {
+            written = Instant::now();
+            if let Err(failure) = tell(settings, &Counters::new(live.counters()), false) {
+                tracing::warn!("{failure}");
+            }
+        }
+        if !waits_for_more && live.is_idle() {
+            tracing::info!("every watched process has ended");
+            stop.asked.store(true, Ordering::Relaxed);
+        }
+    });
+    let (counters, recorded) = live.finish();
+    tell(settings, &Counters::new(counters), true)?;
+    match (recorded, recording) {
+        (Err(error), Some(path)) => Err(unusable(path, &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Watches what runs already. Repeated, because a process that was not watched yet may fork meanwhile.
+fn begin(live: &mut Live<Registry>, first: Vec<engine::Found>) -> Result<(), Failure> {
+    let mut found = first;
+    let mut count = 0;
+    for _ in 0..SCANS {
+        for (pid, instance, reason) in found {
+            count += 1;
+            tracing::info!(pid, service = instance.name, agent = instance.agent_name, "{reason}");
+            live.watch(pid, instance)?;
+        }
+        found = live.scan();
+        if found.is_empty() {
+            break;
+        }
+    }
+    tracing::info!("watching {count} process{}", if count == 1 { "" } else { "es" });
+    Ok(())
+}
+
+/// What the signals say.
+struct Signals {
+    /// SIGINT or SIGTERM came.
+    stop: Arc<AtomicBool>,
+    /// SIGUSR1 came.
+    report: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        let signals = Self { stop: Arc::default(), report: Arc::default() };
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // The second one ends us at once: the kernel then detaches for us.
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&signals.stop))?;
+            signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
+        }
+        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signals.report))?;
+        Ok(signals)
+    }
+}
+
+/// Tells the counters as the user wishes.
+fn tell(settings: &Settings, counters: &Counters, last: bool) -> Result<(), Failure> {
+    if last && settings.report.stats {
+        eprint!("{counters}");
+    }
+    let Some(path) = &settings.report.stats_file else {
+        return Ok(());
+    };
+    report::write_file(path, counters).map_err(|error| {
+        Failure::new(
+            ExitCode::Output,
+            format!("the counters cannot be written to `{}`: {error}", path.display()),
+            "name another file with `--stats-file`",
+        )
+    })
+}
+
+fn unusable(path: &Path, error: &RecordingError) -> Failure {
+    let remedy = match error {
+        RecordingError::Io(_) => "check the path and its permissions",
+        RecordingError::NotARecording => "name a file written by `apm-agent record`",
+        RecordingError::OtherLayout { .. } => "replay it with the agent that made it, or record it again",
+        RecordingError::Damaged { .. } => "the documents up to the damage have been written; record it again",
+    };
+    Failure::new(ExitCode::Recording, format!("recording `{}` cannot be used: {error}", path.display()), remedy)
+}
+
+impl From<KernelFailure> for Failure {
+    fn from(failure: KernelFailure) -> Self {
+        let code = if failure.is_privilege() { ExitCode::Privileges } else { ExitCode::Kernel };
+        Self::new(code, &failure, failure.remedy())
+    }
+}
+
+impl From<send::OutputError> for Failure {
+    fn from(error: send::OutputError) -> Self {
+        Self::new(ExitCode::Output, error, "")
+    }
 }

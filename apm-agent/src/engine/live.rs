@@ -10,7 +10,10 @@ use std::{
 
 use apm_common::event::{OPEN_ADOPTED, PROCESS_WATCHED, ProcessEntry, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN};
 
-use super::admission::{Admit, Decision, WaitingRoom};
+use super::{
+    admission::{Admit, Decision, WaitingRoom},
+    registry::{Found, Registry},
+};
 use crate::{
     build::destination::Endpoint,
     clock::{self, Clock},
@@ -86,9 +89,9 @@ impl<A: Admit> Live<A> {
     ///
     /// # Errors
     /// When the kernel's set of processes is full.
-    pub fn watch(&mut self, pid: u32, start_time: u64, instance: Arc<ServiceInstance>) -> Result<(), KernelFailure> {
+    pub fn watch(&mut self, pid: u32, instance: Arc<ServiceInstance>) -> Result<(), KernelFailure> {
         self.desk.introduce(pid, instance);
-        self.kernel.watch(pid, ProcessEntry { start_time, state: PROCESS_WATCHED, reserved: 0 })
+        self.kernel.watch(pid, ProcessEntry { start_time: 0, state: PROCESS_WATCHED, reserved: 0 })
     }
 
     /// Is anything watched?
@@ -190,6 +193,13 @@ impl<A: Admit> Live<A> {
                 recorder.clock(clock);
             }
         }
+    }
+}
+
+impl Live<Registry> {
+    /// Processes that run, should be watched and are not.
+    pub fn scan(&mut self) -> Vec<Found> {
+        self.desk.admit.scan()
     }
 }
 

@@ -2,8 +2,10 @@
 
 mod admission;
 mod live;
+mod registry;
 mod replay;
 
 pub use admission::{Admit, Decision};
 pub use live::{Live, Stop};
+pub use registry::{Found, Registry};
 pub use replay::replay;
