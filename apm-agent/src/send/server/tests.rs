@@ -67,7 +67,7 @@ impl FakeServer {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, posts) = mpsc::channel();
-        let answers = Arc::new(Mutex::new(answers.to_vec().into_iter()));
+        let answers = Arc::new(Mutex::new(Vec::from(answers).into_iter()));
         thread::spawn(move || {
             for connection in listener.incoming() {
                 let (answers, sender) = (Arc::clone(&answers), sender.clone());
