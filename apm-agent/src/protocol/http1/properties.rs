@@ -116,7 +116,7 @@ fn framing() -> impl Strategy<Value = Framing> {
 /// Headers and body of a message; the body is full of what looks like messages.
 fn body(framing: Framing) -> String {
     let text =
-        |length: u16| "HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n\r\n".repeat(80)[..usize::from(length)].to_owned();
+        |length: u16| "HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n\r\n".repeat(100)[..usize::from(length)].to_owned();
     match framing {
         Framing::None => "Content-Length: 0\r\n\r\n".to_owned(),
         Framing::Length(length) => format!("Content-Length: {length}\r\n\r\n{}", text(length)),

@@ -64,7 +64,7 @@ const METHODS: &[&str] = &[
     "SEARCH",
 ];
 
-/// This method is so common that what begins with it is no accident.
+/// What begins with this method is no accident.
 pub fn is_common(method: &str) -> bool {
     METHODS.contains(&method)
 }

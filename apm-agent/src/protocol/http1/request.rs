@@ -34,7 +34,7 @@ impl Http1Conversation {
         }
         if self.upgrade.is_some() && self.client.is_between_messages() {
             if !self.after_upgrade.push_gap(length, at) {
-                self.drop_after_upgrade(signals);
+                self.drop_after_upgrade(at, signals);
             }
             return;
         }
@@ -99,7 +99,7 @@ impl Http1Conversation {
         self.queue.open(at, !self.is_certain, self.is_hiding, signals);
     }
 
-    fn end_request_head(&mut self, head: RequestHead, at: Stamp, signals: &mut Vec<Signal>) {
+    fn end_request_head(&mut self, mut head: RequestHead, at: Stamp, signals: &mut Vec<Signal>) {
         Self::report_skipped(&mut self.client, signals);
         let body = match head.framing {
             Framing::Unsaid | Framing::Length(0) => None,
@@ -113,7 +113,7 @@ impl Http1Conversation {
         // The request opened last is still there: nothing ends the exchange of one whose head is not complete.
         let Some(request) = self.queue.last() else { return };
         let (serial, asks_upgrade) = (request.serial, head.asks_upgrade);
-        let trace = head.trace.clone();
+        let trace = std::mem::take(&mut head.trace);
         request.set_request(head, has_body);
         request.request_end = (!has_body).then_some(at.time);
         let is_unpairable = request.is_unpairable;
@@ -203,14 +203,14 @@ impl Http1Conversation {
     fn hold_after_upgrade(&mut self, bytes: &[u8], at: Stamp, signals: &mut Vec<Signal>) {
         if !self.after_upgrade.push_bytes(bytes, at) {
             self.client.skipped += bytes.len() as u64;
-            self.drop_after_upgrade(signals);
+            self.drop_after_upgrade(at, signals);
         }
     }
 
     /// Too much came before the server granted an upgrade: what it was is not known, so later requests are searched for.
-    fn drop_after_upgrade(&mut self, signals: &mut Vec<Signal>) {
+    fn drop_after_upgrade(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         self.client.skipped += self.after_upgrade.drop_all();
         self.upgrade = None;
-        self.lose_place_in_requests(0, Stamp::default(), signals);
+        self.lose_place_in_requests(0, at, signals);
     }
 }
