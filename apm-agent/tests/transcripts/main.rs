@@ -107,9 +107,9 @@ fn with_many_gaps_they_yield_nothing_wrong() {
     for_each_script(|protocol, script| {
         for seed in 0..50 {
             let mut random = fastrand::Rng::with_seed(seed);
-            let mut steps = replay::split(&script.steps, |rest| random.usize(1..=rest));
+            let mut steps = script.steps.clone();
             for index in 0..steps.len() {
-                if random.u8(0..5) == 0 {
+                if random.u8(0..4) == 0 {
                     steps = replay::with_gap(&steps, index).unwrap_or(steps);
                 }
             }

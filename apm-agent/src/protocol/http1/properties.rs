@@ -113,10 +113,9 @@ fn framing() -> impl Strategy<Value = Framing> {
     ]
 }
 
-/// Headers and body of a message; the body is full of what looks like messages.
-fn body(framing: Framing) -> String {
-    let text =
-        |length: u16| "HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n\r\n".repeat(100)[..usize::from(length)].to_owned();
+/// Headers and body of a message; the body is `filler`, again and again.
+fn body(framing: Framing, filler: &str) -> String {
+    let text = |length: u16| filler.chars().cycle().take(length.into()).collect::<String>();
     match framing {
         Framing::None => "Content-Length: 0\r\n\r\n".to_owned(),
         Framing::Length(length) => format!("Content-Length: {length}\r\n\r\n{}", text(length)),
@@ -128,16 +127,19 @@ fn body(framing: Framing) -> String {
     }
 }
 
+/// Looks like messages: nothing of it may be taken for one where all bytes are seen.
+const LIKE_MESSAGES: &str = "HTTP/1.1 200 OK\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+
 /// A question and its answer, with interim responses.
 type Turn = (Framing, Framing, u16, bool);
 
-fn converse(turns: &[Turn], pipelined: bool) -> Vec<Passed> {
+fn converse(turns: &[Turn], pipelined: bool, filler: &str) -> Vec<Passed> {
     let mut questions = Vec::new();
     let mut answers = Vec::new();
     for (index, (asked, answered, status, interim)) in turns.iter().enumerate() {
-        questions.push(format!("POST /{index} HTTP/1.1\r\n{}", body(*asked)));
+        questions.push(format!("POST /{index} HTTP/1.1\r\n{}", body(*asked, filler)));
         let before = if *interim { "HTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" } else { "" };
-        let body = if matches!(status, 204 | 304) { "\r\n".to_owned() } else { body(*answered) };
+        let body = if matches!(status, 204 | 304) { "\r\n".to_owned() } else { body(*answered, filler) };
         answers.push(format!("{before}HTTP/1.1 {status} Reason\r\n{body}"));
     }
     if pipelined {
@@ -167,6 +169,32 @@ fn play_cut(all: &[Passed], cuts: &[usize]) -> Vec<Signal> {
     signals
 }
 
+fn turns() -> impl Strategy<Value = Vec<Turn>> {
+    let status = prop::sample::select(vec![200u16, 204, 304, 404, 500]);
+    prop::collection::vec((framing(), framing(), status, any::<bool>()), 1..8)
+}
+
+/// Cuts every write at the given places in turn, and loses the pieces that are marked.
+fn lose_pieces(all: &[Passed], cuts: &[(usize, bool)]) -> Vec<Passed> {
+    let mut pieces = Vec::new();
+    let mut choices = cuts.iter().cycle();
+    for passed in all {
+        let Passed::Bytes(side, bytes) = passed else { continue };
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            let (length, is_lost) = choices.next().unwrap();
+            let (piece, after) = rest.split_at(rest.len().min(*length));
+            pieces.push(if *is_lost {
+                Passed::Gap(*side, piece.len() as u64)
+            } else {
+                Passed::Bytes(*side, piece.to_vec())
+            });
+            rest = after;
+        }
+    }
+    pieces
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -177,11 +205,11 @@ proptest! {
 
     #[test]
     fn cuts_change_nothing(
-        turns in prop::collection::vec((framing(), framing(), prop::sample::select(vec![200u16, 204, 304, 404, 500]), any::<bool>()), 1..8),
+        turns in turns(),
         pipelined in any::<bool>(),
         cuts in prop::collection::vec(1..200usize, 1..20),
     ) {
-        let all = converse(&turns, pipelined);
+        let all = converse(&turns, pipelined, LIKE_MESSAGES);
         let whole = play(Join::Start, &all);
         let answered: Vec<(String, Option<u16>)> = whole.iter().filter_map(|signal| match signal {
             Signal::Done(exchange) => match &exchange.payload {
@@ -194,5 +222,19 @@ proptest! {
         prop_assert_eq!(answered, expected);
         prop_assert_eq!(&play_cut(&all, &cuts), &whole);
         prop_assert_eq!(&play_cut(&all, &[1]), &whole);
+    }
+
+    #[test]
+    fn losses_make_no_wrong_claims(
+        turns in turns(),
+        cuts in prop::collection::vec((1..400usize, prop::bool::weighted(0.2)), 1..40),
+    ) {
+        for signal in play(Join::Start, &lose_pieces(&converse(&turns, false, "x"), &cuts)) {
+            let Signal::Done(exchange) = signal else { continue };
+            let Payload::Http(http) = exchange.payload else { continue };
+            let turn = http.target.strip_prefix('/').and_then(|number| turns.get(number.parse::<usize>().ok()?));
+            prop_assert!(turn.is_some() || http.target.is_empty(), "asked for {:?}", http.target);
+            prop_assert!(http.status.is_none() || http.status == turn.map(|turn| turn.2), "{:?}", http);
+        }
     }
 }
