@@ -137,7 +137,9 @@ def main():
             server = socket.create_connection(("127.0.0.1", args.port))
             for end in (client, server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            notes = args.note or ["recorded with: " + " ".join(args.client)]
+            # A program's folder is a temporary one: its name is enough.
+            words = [word.rsplit("/", 1)[-1] if word.startswith("/") else word for word in args.client]
+            notes = args.note or ["recorded with: " + " ".join(words)]
             thread = threading.Thread(target=relay, args=(client, server, Recording(path, notes)))
             thread.start()
             threads.append(thread)

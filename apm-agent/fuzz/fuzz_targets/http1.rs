@@ -1,0 +1,4 @@
+//! Fuzzes the parser `http1`: see the library for what is checked.
+#![no_main]
+
+apm_agent_fuzz::fuzz_protocol!("http1");
