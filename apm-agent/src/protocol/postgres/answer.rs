@@ -52,7 +52,7 @@ impl Talk {
         if is_asynchronous(message.kind) {
             return;
         }
-        self.ready = message.kind == b'Z';
+        self.ready = message.kind == b'Z' && !self.unasked;
         let Some(front) = self.flight.front() else { return };
         let meaning = judge(front, message.kind);
         if meaning == Meaning::Foreign || !self.note(message) {
@@ -153,7 +153,6 @@ impl Talk {
             }
         }
         self.finish_lost_segment(segment, found, signals);
-        self.doubtful = true;
     }
 
     fn finish_lost_segment(&mut self, segment: Vec<Awaited>, found: &Found, signals: &mut Vec<Signal>) {

@@ -110,7 +110,7 @@ impl Session {
         }
         if self.phase == Phase::Session {
             self.end_search(signals);
-            if !self.talk.client_lost || self.resume_client(input, signals) {
+            if !self.talk.client_lost || self.resume_client(input, at, signals) {
                 self.read_client(&mut input, at, signals);
             } else {
                 self.skipped += input.len() as u64;
@@ -155,13 +155,14 @@ impl Session {
     }
 
     /// The client begins a turn at an idle point with a plausible message: its place is known again.
-    fn resume_client(&mut self, bytes: &[u8], signals: &mut Vec<Signal>) -> bool {
-        let idle = self.talk.is_idle() && self.seek.is_none() && self.server.at_boundary();
+    fn resume_client(&mut self, bytes: &[u8], at: Stamp, signals: &mut Vec<Signal>) -> bool {
+        let idle = self.talk.may_resume(at) && self.seek.is_none() && self.server.at_boundary();
         if !idle || weigh_frontend(bytes) == Evidence::Against {
             self.talk.ready = false;
+            self.talk.unasked = false;
             return false;
         }
-        self.talk.resume();
+        self.talk.resume(at);
         self.client.reset();
         report_skipped(&mut self.skipped, signals);
         true
@@ -185,11 +186,16 @@ impl Session {
         if self.encryption_asked {
             self.read_encryption(&mut input, at, signals);
         }
+        self.talk.heard = at.time;
         while self.phase != Phase::Over {
             if let Some(seek) = &mut self.seek {
                 let Some(found) = seek.search(&mut input, at) else { return };
                 self.found(&found, signals);
             } else if self.is_early(input) {
+                if self.talk.doubtful {
+                    self.talk.contradict(at, signals);
+                    continue;
+                }
                 if !self.early.hold(input, at) {
                     self.lose_server(at, signals);
                 }
@@ -263,8 +269,10 @@ impl Session {
 
     fn gap_client(&mut self, length: u64, at: Stamp, signals: &mut Vec<Signal>) {
         if self.phase == Phase::Greeting {
-            self.lose_server(at, signals);
-        } else if self.talk.client_lost {
+            return self.lose_server(at, signals);
+        }
+        self.end_search(signals);
+        if self.talk.client_lost {
             self.talk.ready = false;
         } else if self.client.skip(length) {
             self.read_client(&mut [].as_slice(), at, signals);

@@ -4,7 +4,11 @@ use super::flight::{Awaited, Flight};
 use super::framing::Message;
 use super::message::read_text;
 use super::names::{Names, Statement};
-use crate::exchange::{Ending, Side, Signal, SqlError, SqlOperation, Stamp};
+use crate::exchange::{Ending, Nanos, Side, Signal, SqlError, SqlOperation, Stamp};
+
+/// Silence of both sides after which nothing can be in flight unseen, also for a client that pipelines (short of a
+/// statement that runs that long).
+const QUIET_NANOS: Nanos = 100_000_000;
 
 /// Messages of the extended protocol that belong to the Execute still to come.
 #[derive(Default)]
@@ -28,8 +32,15 @@ pub(super) struct Talk {
     pub(super) client_lost: bool,
     /// The server's last message was ReadyForQuery.
     pub(super) ready: bool,
-    /// Pairs were once found by idleness alone (joined late, or after a loss): command tags are compared with statements.
+    /// The place was found by idleness alone (joined late, or after a loss): an answer could be one too early. What
+    /// speaks against it is looked for, and the place given up at the first sign.
     pub(super) doubtful: bool,
+    /// The client was seen to send requests before earlier ones were answered: idle moments prove nothing then.
+    pub(super) pipelines: bool,
+    /// When the server last spoke.
+    pub(super) heard: Nanos,
+    /// An answer came that nothing was known to have asked; its question may still come, and is to be passed over.
+    pub(super) unasked: bool,
 }
 
 impl Talk {
@@ -49,6 +60,12 @@ impl Talk {
         self.doubtful = true;
     }
 
+    /// An answer that nothing asked for, in a doubtful place.
+    pub(super) fn contradict(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
+        self.drift(at, signals);
+        self.unasked = true;
+    }
+
     /// Client bytes were lost at an unknown place. What was sent before is still answered in order.
     pub(super) fn lose_client(&mut self) {
         let copying = match self.flight.front_mut().and_then(Awaited::pending) {
@@ -65,8 +82,18 @@ impl Talk {
         self.ready = false;
     }
 
+    /// The client begins to speak: can its place be taken as known again?
+    pub(super) fn may_resume(&self, at: Stamp) -> bool {
+        self.is_idle() && (!self.pipelines || self.is_quiet(at))
+    }
+
+    fn is_quiet(&self, at: Stamp) -> bool {
+        at.time.saturating_sub(self.heard) >= QUIET_NANOS
+    }
+
     /// The client speaks at an idle point: its place is known again.
-    pub(super) fn resume(&mut self) {
+    pub(super) fn resume(&mut self, at: Stamp) {
+        self.doubtful = !self.is_quiet(at);
         self.client_lost = false;
         self.flight.answering = None;
         self.skipping = false;
@@ -76,9 +103,12 @@ impl Talk {
 
     /// A message of the client.
     pub(super) fn ask(&mut self, message: &Message<'_>, at: Stamp, signals: &mut Vec<Signal>) {
-        if self.flight.is_full() {
-            return self.drift(at, signals);
+        if self.flight.is_full() || self.is_doubtful_pipeline(message.kind) {
+            self.drift(at, signals);
+            self.ready = false;
+            return;
         }
+        self.ready = false;
         match message.kind {
             b'Q' => self.ask_query(message, at, signals),
             b'F' => self.ask_function(message, at, signals),
@@ -97,6 +127,13 @@ impl Talk {
             // Terminate and passwords have no answer of their own.
             _ => {}
         }
+    }
+
+    /// A second request in flight makes the idle moment by which the place was found worthless.
+    fn is_doubtful_pipeline(&mut self, kind: u8) -> bool {
+        let second = self.doubtful && matches!(kind, b'Q' | b'S' | b'F') && self.flight.readies() > 0;
+        self.pipelines |= second;
+        second
     }
 
     fn ask_query(&mut self, message: &Message<'_>, at: Stamp, signals: &mut Vec<Signal>) {

@@ -277,6 +277,43 @@ fn joined_late_it_notices_an_answer_to_another_statement() {
 }
 
 #[test]
+fn joined_late_it_leaves_a_pipelining_client_alone_until_it_is_quiet() {
+    let mut talk = Talk::new(Join::Late);
+    talk.server(&[tag("SELECT 101"), ready()].concat());
+    // 102 is in flight, unseen.
+    talk.client(&query("SELECT 103"));
+    talk.client(&query("SELECT 104"));
+    talk.server(&[tag("SELECT 102"), ready()].concat());
+    talk.client(&query("SELECT 105"));
+    talk.server(&[tag("SELECT 103"), ready(), tag("SELECT 104"), ready(), tag("SELECT 105"), ready()].concat());
+    assert!(talk.done().iter().all(|e| e.ending == Ending::Lost));
+    talk.time += 200_000_000;
+    talk.client(&[query("SELECT 1"), query("SELECT 2")].concat());
+    talk.server(&[tag("SELECT 1"), ready(), tag("SELECT 2"), ready()].concat());
+    let told = talk.told();
+    assert_eq!(
+        told.get(told.len() - 2..).expect("two"),
+        [(ONE, Some(1), Ending::Complete), (TWO, Some(2), Ending::Complete)]
+    );
+}
+
+#[test]
+fn joined_late_an_unasked_answer_costs_a_round_and_pairs_nothing_wrong() {
+    let mut talk = Talk::new(Join::Late);
+    talk.server(&[tag("SELECT 1"), ready()].concat());
+    talk.client(&query("SELECT 1"));
+    talk.server(&[tag("SELECT 1"), ready()].concat());
+    // The answer to 2 before its question.
+    talk.server(&[tag("SELECT 2"), ready()].concat());
+    talk.client(&query("SELECT 2"));
+    talk.client(&query("SELECT 3"));
+    talk.server(&[tag("SELECT 3"), ready()].concat());
+    talk.client(&query("SELECT 2"));
+    talk.server(&[tag("SELECT 2"), ready()].concat());
+    assert_eq!(talk.told(), [(ONE, Some(1), Ending::Complete), (TWO, Some(2), Ending::Complete)]);
+}
+
+#[test]
 fn an_early_answer_is_held_and_an_old_one_is_none() {
     let mut talk = Talk::ready();
     talk.server(&[tag("SELECT 4"), ready()].concat());
