@@ -380,3 +380,25 @@ fn counts_events_that_are_too_large() {
     output.finish();
     assert_eq!(counters(&output), counted(&[("events.published", 1), ("events.dropped.too_large", 1)]));
 }
+
+#[test]
+fn words_what_the_system_says() {
+    let url = absent();
+    let client = Client::new(&url, &Outputs::default()).unwrap();
+    let failure = client.version(Duration::from_secs(20)).unwrap_err();
+    let sentence = failure.sentence(client.url());
+    assert!(sentence.starts_with(&format!("APM Server at {url} cannot be reached (")), "{sentence}");
+    assert!(sentence.to_lowercase().contains("refused"), "{sentence}");
+
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", plain.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut connection, _) = plain.accept().unwrap();
+        reply(&mut connection, 400, "this is no TLS");
+        let _ = connection.read(&mut [0; 1024]);
+    });
+    let client = Client::new(&url, &Outputs::default()).unwrap();
+    let failure = client.version(Duration::from_secs(20)).unwrap_err();
+    let sentence = failure.sentence(client.url());
+    assert!(sentence.contains("offers no TLS connection we trust"), "{sentence}");
+}
