@@ -283,3 +283,23 @@ fn words_what_the_system_says() {
     let sentence = failure.sentence(client.url());
     assert!(sentence.contains("offers no TLS connection we trust"), "{sentence}");
 }
+
+#[test]
+fn never_holds_up_the_pipeline() {
+    let server = FakeServer::start(&[Answer::Hang]);
+    let small = Outputs { max_queue_size: 10, ..outputs() };
+    let mut output = start(&server, &small, Tuning { finish: Duration::from_millis(100), ..tuning() });
+    publish(&mut output, 1);
+    server.next_post();
+    let before = Instant::now();
+    publish(&mut output, 100);
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+    output.finish();
+    let expected = [
+        ("events.published", 101),
+        ("events.dropped.queue_full", 90),
+        // One in the request whose answer nobody waited for, and ten behind it.
+        ("events.under_way", 11),
+    ];
+    assert_eq!(counters(&output), counted(&expected));
+}
