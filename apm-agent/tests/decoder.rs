@@ -281,3 +281,27 @@ fn a_server_that_misbehaves_costs_counted_events_only() {
     assert_eq!(counter(&counters, "send.server.events.sent"), documents.len() as u64 - 1, "{counters:?}");
     assert_eq!((stored.len(), &counts["refused"]), (documents.len() - 1, &Value::from(1)));
 }
+
+/// A certificate of an unknown authority is refused by default, and taken when checking is off or the authority is named.
+#[test]
+fn trusts_certificates_as_told() {
+    let Some(program) = server_program() else {
+        println!("SKIPPED trusts_certificates_as_told: Go is not installed");
+        return;
+    };
+    let certificate = tempfile::NamedTempFile::new().unwrap();
+    let server = Server::start(program, &["-tls-certificate-out", certificate.path().to_str().unwrap()]);
+    let url = server.url.replace("http:", "https:");
+    let base = Outputs { server_url: Some(url), ..Outputs::default() };
+    let unverified = Outputs { verify_server_cert: false, ..base.clone() };
+    let trusted = Outputs { server_ca_cert_file: Some(certificate.path().into()), ..base.clone() };
+    let mut sent = Vec::new();
+    for outputs in [base, unverified, trusted] {
+        let mut output = send::outputs(&outputs).unwrap();
+        documents().iter().for_each(|document| output.publish(&instance(), document));
+        output.finish();
+        sent.push(counter(&output.counters(), "send.server.events.sent"));
+    }
+    let all = documents().len() as u64;
+    assert_eq!(sent, [0, all, all]);
+}

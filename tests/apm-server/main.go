@@ -32,6 +32,7 @@ func run(arguments []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("apm-server", flag.ContinueOnError)
 	port := flags.Int("port", 0, "port on 127.0.0.1; 0 chooses one")
 	out := flags.String("out", "", "file for the documents, one per line; empty: none are kept")
+	certificate := flags.String("tls-certificate-out", "", "speak TLS; the authority to trust is written to this file")
 	var settings settings
 	flags.StringVar(&settings.version, "version", "9.6.0", "version to report")
 	flags.StringVar(&settings.secretToken, "secret-token", "", "demand this token")
@@ -49,6 +50,11 @@ func run(arguments []string, stdout io.Writer) error {
 	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", *port))
 	if err != nil {
 		return err
+	}
+	if *certificate != "" {
+		if listener, err = encrypted(listener, *certificate); err != nil {
+			return err
+		}
 	}
 	server := newServer(settings, documents)
 	ended, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)

@@ -72,7 +72,7 @@ impl SpanBuffer {
             return ready;
         }
         let parent = span.place.parent;
-        if !self.limits.compression || propagated || span.outcome == Outcome::Failure {
+        if !self.limits.compression || propagated || span.outcome != Outcome::Success {
             self.flush(parent, &mut ready);
             self.report(span, propagated, &mut ready);
         } else if !self.merge(&span) {

@@ -54,12 +54,20 @@ pub fn of_server(http: &Http, addresses: &Addresses) -> Url {
     let query = target.query.map_or_else(String::new, |query| format!("?{query}"));
     Url {
         full: format!("{protocol}://{authority}{}{query}", target.path),
-        raw: http.target.clone(),
+        raw: raw(&http.target, &target),
         protocol,
         hostname: hostname.to_owned(),
         port,
         pathname: target.path.to_owned(),
         search: target.query.filter(|query| !query.is_empty()).map(str::to_owned),
+    }
+}
+
+/// The target as sent, but for the credentials an absolute one may hold.
+fn raw(sent: &str, target: &Target<'_>) -> String {
+    match target.authority {
+        Some(authority) if authority.contains('@') => sent.replacen(authority, without_user(authority), 1),
+        Some(_) | None => sent.to_owned(),
     }
 }
 
@@ -231,7 +239,8 @@ mod tests {
 
     #[test]
     fn takes_every_form_of_target() {
-        assert_eq!(server("https://u:p@h:5/x?", &[]).full, "https://h:5/x?");
+        let absolute = server("https://u:p@h:5/x?", &[]);
+        assert_eq!((absolute.full.as_str(), absolute.raw.as_str()), ("https://h:5/x?", "https://h:5/x?"));
         assert_eq!(server("https://h:5/x?", &[]).search, None);
         assert_eq!(server("*", &[("Host", "h")]).full, "http://h");
         assert_eq!(server("h:443", &[]).hostname, "h");
@@ -253,5 +262,18 @@ mod tests {
         assert_eq!((proxied.full.as_str(), proxied.port), ("https://far.example/x", 443));
         assert_eq!(call("far.example:443", &[]).full, "http://far.example:443");
         assert_eq!(call("/", &[("Host", "h:99999")]).port, 80);
+    }
+
+    proptest::proptest! {
+        /// Any target and any host: no panic, and the parts stay parts of what was sent.
+        #[test]
+        fn takes_any_target(target in "[a-z:/@?#%.\\[\\]0-9 é*]{0,40}", host in "[a-z:.\\[\\]@0-9 é]{0,20}") {
+            let http = sample::http(&target, &[("Host", &host)]);
+            let url = of_server(&http, &addresses());
+            assert!(target.contains(&url.pathname) && url.full.starts_with(&format!("{}://", url.protocol)));
+            let call = of_call(&http, &addresses());
+            assert!(call.host_and_port().ends_with(&format!(":{}", call.port)));
+            host_and_port(&target);
+        }
     }
 }

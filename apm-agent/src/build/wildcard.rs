@@ -125,4 +125,23 @@ mod tests {
         let pattern = Wildcard::new(&"*a".repeat(50));
         assert!(!pattern.matches(&"a".repeat(10_000).replace('a', "ab")));
     }
+
+    /// What a wildcard means, without any care for time.
+    fn means(pattern: &[char], text: &[char]) -> bool {
+        match (pattern.split_first(), text.split_first()) {
+            (None, rest) => rest.is_none(),
+            (Some(('*', after)), None) => means(after, text),
+            (Some(('*', after)), Some((_, rest))) => means(after, text) || means(pattern, rest),
+            (Some((wanted, after)), Some((found, rest))) => wanted == found && means(after, rest),
+            (Some(_), None) => false,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn means_what_it_should(pattern in "[ab*]{0,8}", text in "[ab]{0,12}") {
+            let characters = |text: &str| text.chars().collect::<Vec<_>>();
+            assert_eq!(Wildcard::new(&pattern).matches(&text), means(&characters(&pattern), &characters(&text)));
+        }
+    }
 }

@@ -264,4 +264,21 @@ mod tests {
             assert_eq!(read_traceparent(&text), None);
         }
     }
+
+    proptest::proptest! {
+        /// Any bytes in any header: no panic, and what is taken can be sent on.
+        #[test]
+        fn takes_any_header(parent in "(00|cc)-[0-9a-f]{31,33}-[0-9a-f]{16}-0[01].{0,3}|.{0,60}", state in ".{0,80}|(es=s:[0-9.]{0,5},?){0,3}") {
+            let headers = TraceHeaders {
+                traceparent: Some(parent),
+                elastic_traceparent: None,
+                tracestate: Some(state),
+                traceparent_count: 1,
+            };
+            if let Some(incoming) = read(&headers) {
+                let again = format_traceparent(incoming.trace, incoming.parent, incoming.sampled);
+                assert_eq!(read_traceparent(&again), Some((incoming.trace, incoming.parent, incoming.sampled)));
+            }
+        }
+    }
 }

@@ -292,3 +292,30 @@ fn keeps_strange_text_inside_its_line() {
     strange.name = "a\nb\r\u{2028}\u{0}\"\\\u{fffd}".into();
     assert_eq!(transaction(strange)["name"], "a\nb\r\u{2028}\u{0}\"\\\u{fffd}");
 }
+
+proptest::proptest! {
+    /// Whatever text comes from outside: the line stays one the server takes.
+    #[test]
+    fn takes_any_text(text in "\\PC{0,40}|[\\x00-\\x1f\\x7f-\\x{9f}\\u{2028}\"\\\\]{0,40}", repeat in 0usize..600) {
+        let text = text.repeat(repeat);
+        let mut request = sample::transaction();
+        request.name = text.clone();
+        let http = request.http.as_mut().unwrap();
+        (http.method, http.url.full, http.url.raw) = (text.clone(), text.clone(), text.clone());
+        (http.url.hostname, http.url.pathname, http.url.search) = (text.clone(), text.clone(), Some(text.clone()));
+        http.headers = vec![(text.clone(), text.clone()), (text.clone(), text.clone())];
+        transaction(request);
+        let mut query = sample::span(2);
+        (query.name, query.destination.address) = (text.clone(), Some(text.clone()));
+        query.destination.target = ServiceTarget { kind: text.clone(), name: Some(text.clone()) };
+        query.http = Some(HttpCall { url: text.clone(), method: text.clone(), status: None });
+        query.db.as_mut().unwrap().statement = Some(text.clone());
+        span(query);
+        error(ErrorEvent { kind: text.clone(), message: text.clone(), code: Some(text.clone()), ..sample::error() });
+        let mut described = instance();
+        (described.name, described.version, described.agent_name) = (text.clone(), Some(text.clone()), text.clone());
+        described.process.argv = vec![text.clone(); 3];
+        described.labels = vec![(text.clone(), text)];
+        metadata(&described, Gates::default());
+    }
+}

@@ -61,19 +61,19 @@ impl Client {
         let uri: Uri = base.parse().map_err(|_| OutputError::ServerUrl(url.to_owned()))?;
         let host = uri.host().filter(|_| matches!(uri.scheme_str(), Some("http" | "https")));
         let host = host.ok_or_else(|| OutputError::ServerUrl(url.to_owned()))?.to_owned();
-        let agent = Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .tls_config(tls(outputs)?)
-            .build()
-            .new_agent();
+        let loopback = is_loopback(&host);
+        let mut config = Agent::config_builder().http_status_as_error(false).max_redirects(0).tls_config(tls(outputs)?);
+        if loopback {
+            // A proxy of the environment means other machines.
+            config = config.proxy(None);
+        }
         Ok(Self {
-            agent,
+            agent: config.build().new_agent(),
             shown: shown(&base),
             base,
             authorization: authorization(outputs)?,
             timeout: outputs.server_timeout,
-            loopback: is_loopback(&host),
+            loopback,
         })
     }
 

@@ -105,7 +105,11 @@ impl Failure {
     pub fn sentence(&self, url: &str) -> String {
         let (what, remedy) = self.trouble.words();
         let cause = if self.cause.is_empty() { String::new() } else { format!(" ({})", self.cause) };
-        format!("APM Server at {url} {what}{cause}; events are lost meanwhile and counted. {remedy}")
+        let events = match self.trouble.is_absence() {
+            true => "events wait in the queue, and what does not fit is dropped and counted",
+            false => "events of such a request are lost, and counted",
+        };
+        format!("APM Server at {url} {what}{cause}; {events}. {remedy}")
     }
 }
 
@@ -136,8 +140,8 @@ mod tests {
         let failure = Failure { trouble: Trouble::Unreachable, cause: "connection refused".into(), accepted: 0 };
         assert_eq!(
             failure.sentence("http://127.0.0.1:8200"),
-            "APM Server at http://127.0.0.1:8200 cannot be reached (connection refused); events are lost meanwhile and \
-             counted. Check `server_url`, and that the server runs."
+            "APM Server at http://127.0.0.1:8200 cannot be reached (connection refused); events wait in the queue, and what \
+             does not fit is dropped and counted. Check `server_url`, and that the server runs."
         );
         for status in [400, 401, 403, 404, 413, 429, 500, 503] {
             let failure = Failure { trouble: Trouble::of_status(status), cause: String::new(), accepted: 0 };

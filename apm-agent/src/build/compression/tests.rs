@@ -99,6 +99,8 @@ fn merges_nothing_propagated_failed_or_switched_off() {
     let failed = Span { outcome: Outcome::Failure, ..query(12, 5, 5) };
     assert!(spans.push(query(11, 5, 5), false).is_empty());
     assert_eq!(ids(&spans.push(failed, false)), [11, 12]);
+    let unknown = Span { outcome: Outcome::Unknown, ..query(13, 10, 5) };
+    assert_eq!(ids(&spans.push(unknown, false)), [13], "it may have failed");
     let mut spans = buffer(Capture { compression: false, ..capture() });
     assert_eq!(ids(&spans.push(query(10, 0, 5), false)), [10]);
 }

@@ -1,10 +1,8 @@
 //! Against a server of the tests' own on loopback, which answers as it is told.
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    sync::{Mutex, mpsc::Sender as Channel},
-};
+use std::{io::Read, net::TcpListener};
+
+use fake::{Answer, FakeServer, reply, serve};
 
 use super::*;
 use crate::{
@@ -12,124 +10,7 @@ use crate::{
     correlate::TraceId,
 };
 
-/// What the server does with a POST.
-#[derive(Clone, Copy, Debug)]
-enum Answer {
-    Reply(u16, &'static str),
-    /// Closes without a word.
-    Close,
-    /// Says nothing until the client goes.
-    Hang,
-}
-
-/// A request the server got.
-#[derive(Debug)]
-struct Request {
-    head: String,
-    body: Vec<u8>,
-}
-
-impl Request {
-    fn header(&self, name: &str) -> Option<&str> {
-        let pairs = self.head.lines().filter_map(|line| line.split_once(": "));
-        pairs.into_iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
-    }
-
-    /// Names of the lines' root keys.
-    fn lines(&self) -> Vec<String> {
-        let body = match self.header("content-encoding") {
-            Some("gzip") => {
-                let mut plain = Vec::new();
-                flate2::read::GzDecoder::new(&self.body[..]).read_to_end(&mut plain).unwrap();
-                plain
-            }
-            other => {
-                assert_eq!(other, None);
-                self.body.clone()
-            }
-        };
-        body.split_inclusive(|byte| *byte == b'\n').map(|line| intake::schema::check(line).0).collect()
-    }
-}
-
-struct FakeServer {
-    url: String,
-    posts: Receiver<Request>,
-}
-
-impl FakeServer {
-    /// Answers the first POSTs as told, and 202 after that.
-    fn start(answers: &[Answer]) -> Self {
-        Self::with_version(answers, r#"{"version":"9.6.0"}"#)
-    }
-
-    fn with_version(answers: &[Answer], information: &'static str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let (sender, posts) = mpsc::channel();
-        let answers = Arc::new(Mutex::new(Vec::from(answers).into_iter()));
-        thread::spawn(move || {
-            for connection in listener.incoming() {
-                let (answers, sender) = (Arc::clone(&answers), sender.clone());
-                thread::spawn(move || {
-                    let next = || answers.lock().unwrap().next().unwrap_or(Answer::Reply(202, ""));
-                    serve(connection.unwrap(), information, next, &sender)
-                });
-            }
-        });
-        Self { url, posts }
-    }
-
-    fn next_post(&self) -> Request {
-        self.posts.recv_timeout(Duration::from_secs(20)).expect("a request within 20 s")
-    }
-}
-
-/// `None`: the connection ended.
-fn serve(
-    stream: TcpStream,
-    information: &str,
-    mut next: impl FnMut() -> Answer,
-    posts: &Channel<Request>,
-) -> Option<()> {
-    let mut reader = BufReader::new(stream.try_clone().ok()?);
-    let mut writer = stream;
-    loop {
-        let request = read_request(&mut reader)?;
-        if request.head.starts_with("GET / ") {
-            reply(&mut writer, 200, information)?;
-            continue;
-        }
-        let answer = next();
-        posts.send(request).ok()?;
-        match answer {
-            Answer::Reply(status, body) => reply(&mut writer, status, body)?,
-            Answer::Close => return None,
-            Answer::Hang => {
-                let _ = reader.read(&mut [0]);
-                return None;
-            }
-        }
-    }
-}
-
-fn read_request(reader: &mut BufReader<TcpStream>) -> Option<Request> {
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        if reader.read_line(&mut head).ok()? == 0 {
-            return None;
-        }
-    }
-    let mut request = Request { head, body: Vec::new() };
-    let length = request.header("content-length").map_or(0, |length| length.parse().unwrap());
-    request.body = vec![0; length];
-    reader.read_exact(&mut request.body).ok()?;
-    Some(request)
-}
-
-fn reply(writer: &mut TcpStream, status: u16, body: &str) -> Option<()> {
-    write!(writer, "HTTP/1.1 {status} X\r\nContent-Length: {}\r\n\r\n{body}", body.len()).ok()
-}
+mod fake;
 
 /// Every event is a request of its own.
 fn outputs() -> Outputs {
@@ -286,7 +167,7 @@ fn drops_the_request_that_failed_and_goes_on() {
 #[test]
 fn gives_up_on_a_server_that_hangs() {
     let server = FakeServer::start(&[Answer::Hang]);
-    let mut output = start(&server, &Outputs { server_timeout: Duration::from_millis(200), ..outputs() }, tuning());
+    let mut output = start(&server, &Outputs { server_timeout: Duration::from_secs(1), ..outputs() }, tuning());
     publish(&mut output, 2);
     server.next_post();
     assert_eq!(server.next_post().lines(), ["metadata", "span"]);
@@ -379,4 +260,46 @@ fn counts_events_that_are_too_large() {
     output.publish(&instance("shop"), &Document::Transaction(large));
     output.finish();
     assert_eq!(counters(&output), counted(&[("events.published", 1), ("events.dropped.too_large", 1)]));
+}
+
+#[test]
+fn words_what_the_system_says() {
+    let url = absent();
+    let client = Client::new(&url, &Outputs::default()).unwrap();
+    let failure = client.version(Duration::from_secs(20)).unwrap_err();
+    let sentence = failure.sentence(client.url());
+    assert!(sentence.starts_with(&format!("APM Server at {url} cannot be reached (")), "{sentence}");
+    assert!(sentence.to_lowercase().contains("refused"), "{sentence}");
+
+    let plain = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", plain.local_addr().unwrap());
+    thread::spawn(move || {
+        let (mut connection, _) = plain.accept().unwrap();
+        reply(&mut connection, 400, "this is no TLS");
+        let _ = connection.read(&mut [0; 1024]);
+    });
+    let client = Client::new(&url, &Outputs::default()).unwrap();
+    let failure = client.version(Duration::from_secs(20)).unwrap_err();
+    let sentence = failure.sentence(client.url());
+    assert!(sentence.contains("offers no TLS connection we trust"), "{sentence}");
+}
+
+#[test]
+fn never_holds_up_the_pipeline() {
+    let server = FakeServer::start(&[Answer::Hang]);
+    let small = Outputs { max_queue_size: 10, ..outputs() };
+    let mut output = start(&server, &small, Tuning { finish: Duration::from_millis(100), ..tuning() });
+    publish(&mut output, 1);
+    server.next_post();
+    let before = Instant::now();
+    publish(&mut output, 100);
+    assert!(before.elapsed() < Duration::from_secs(10), "{:?}", before.elapsed());
+    output.finish();
+    let expected = [
+        ("events.published", 101),
+        ("events.dropped.queue_full", 90),
+        // One in the request whose answer nobody waited for, and ten behind it.
+        ("events.under_way", 11),
+    ];
+    assert_eq!(counters(&output), counted(&expected));
 }
