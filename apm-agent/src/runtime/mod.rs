@@ -9,6 +9,7 @@ use crate::{
     process::{Environ, Process},
 };
 
+pub mod agents;
 mod dotnet;
 mod go;
 mod java;
