@@ -134,9 +134,13 @@ fn a_wrong_value_names_its_line() {
 
 #[test]
 fn a_wrong_secret_is_not_shown() {
-    let (code, stderr) = failure(agent(&["run", "--pid", "0"]).env("ELASTIC_APM_API_KEY", "hunter2"));
+    let (_folder, path) = settings_file("secret_token: [hunter2, hunter3]\n");
+    let (code, stderr) = failure(&mut agent(&["run", "--all", "--config", path.to_str().expect("UTF-8")]));
     assert_eq!(code, 2);
-    assert!(!stderr.contains("hunter2"));
+    assert!(!stderr.contains("hunter"), "{stderr}");
+    let (code, stderr) = failure(&mut agent(&["run", "--all", "--api-key", " "]));
+    assert_eq!(code, 2);
+    assert!(stderr.starts_with("error: `api_key` cannot be what was given (flag `--api-key`)"), "{stderr}");
 }
 
 #[test]
