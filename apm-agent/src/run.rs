@@ -9,7 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use crate::{
@@ -22,12 +22,9 @@ use crate::{
     pipeline::Pipeline,
     process::Rules,
     recording::{Recorder, RecordingError},
-    report::{self, Counters},
+    report::{Counters, Reporter},
     send::{self, Output},
 };
-
-/// How often the file of counters is written.
-const STATS_EVERY: Duration = Duration::from_secs(10);
 
 /// Times the running processes are looked through: a process may fork between the look and the watch.
 const SCANS: usize = 3;
@@ -53,12 +50,14 @@ pub fn record(settings: &Settings, output: &Path) -> Result<(), Failure> {
 /// # Errors
 /// When the recording or an output cannot be opened.
 pub fn replay(settings: &Settings, recording: &Path) -> Result<(), Failure> {
+    let reporter = reporter(settings)?;
     let mut output = send::outputs(&settings.outputs)?;
     let replayed = engine::replay(recording, settings.capture.clone(), output.as_mut());
     output.finish();
     let mut counters = replayed.map_err(|error| unusable(recording, &error))?;
     counters.extend(output.counters());
-    tell(settings, &Counters::new(counters), true)
+    reporter.finish(&counted(counters));
+    Ok(())
 }
 
 /// An output for nobody.
@@ -72,7 +71,8 @@ impl Output for Nowhere {
 
 fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>) -> Result<(), Failure> {
     let rules = Rules::new(&settings.targets, std::process::id())?;
-    let signals = Signals::listen().map_err(|error| Failure::internal(format!("signals cannot be handled: {error}")))?;
+    let mut reporter = reporter(settings)?;
+    let asked = stop_signals().map_err(|error| Failure::internal(format!("signals cannot be handled: {error}")))?;
     let admission = Admission { exec: rules.watches_later(), listen: rules.needs_ports() };
     let kernel = Kernel::load(admission)?;
     let (seed, clock) = (fastrand::u64(..), Clock::now());
@@ -85,26 +85,16 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let first = registry.scan();
     let mut live = Live::new(kernel, pipeline, registry, output, recorder);
     begin(&mut live, first)?;
-    let stop =
-        Stop { asked: Arc::clone(&signals.stop), at: settings.duration.map(|duration| Instant::now() + duration) };
-    let mut written = Instant::now();
+    let stop = Stop { asked, at: settings.duration.map(|duration| Instant::now() + duration) };
     live.run(&stop, |live| {
-        if signals.report.swap(false, Ordering::Relaxed) {
-            eprint!("{}", Counters::new(live.counters()));
-        }
-        if settings.report.stats_file.is_some() && written.elapsed() >= STATS_EVERY {
-            written = Instant::now();
-            if let Err(failure) = tell(settings, &Counters::new(live.counters()), false) {
-                tracing::warn!("{failure}");
-            }
-        }
+        reporter.tick(Instant::now(), || counted(live.counters()));
         if !waits_for_more && live.is_idle() {
             tracing::info!("every watched process has ended");
             stop.asked.store(true, Ordering::Relaxed);
         }
     });
     let (counters, recorded) = live.finish();
-    tell(settings, &Counters::new(counters), true)?;
+    reporter.finish(&counted(counters));
     match (recorded, recording) {
         (Err(error), Some(path)) => Err(unusable(path, &error)),
         _ => Ok(()),
@@ -130,42 +120,33 @@ fn begin(live: &mut Live<Registry>, first: Vec<engine::Found>) -> Result<(), Fai
     Ok(())
 }
 
-/// What the signals say.
-struct Signals {
-    /// SIGINT or SIGTERM came.
-    stop: Arc<AtomicBool>,
-    /// SIGUSR1 came.
-    report: Arc<AtomicBool>,
+/// SIGINT and SIGTERM ask for an orderly end; the second one ends us at once, and the kernel then detaches for us.
+fn stop_signals() -> io::Result<Arc<AtomicBool>> {
+    let asked = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        signal_hook::flag::register_conditional_default(signal, Arc::clone(&asked))?;
+        signal_hook::flag::register(signal, Arc::clone(&asked))?;
+    }
+    Ok(asked)
 }
 
-impl Signals {
-    fn listen() -> io::Result<Self> {
-        let signals = Self { stop: Arc::default(), report: Arc::default() };
-        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-            // The second one ends us at once: the kernel then detaches for us.
-            signal_hook::flag::register_conditional_default(signal, Arc::clone(&signals.stop))?;
-            signal_hook::flag::register(signal, Arc::clone(&signals.stop))?;
-        }
-        signal_hook::flag::register(signal_hook::consts::SIGUSR1, Arc::clone(&signals.report))?;
-        Ok(signals)
-    }
-}
-
-/// Tells the counters as the user wishes.
-fn tell(settings: &Settings, counters: &Counters, last: bool) -> Result<(), Failure> {
-    if last && settings.report.stats {
-        eprint!("{counters}");
-    }
-    let Some(path) = &settings.report.stats_file else {
-        return Ok(());
-    };
-    report::write_file(path, counters).map_err(|error| {
+fn reporter(settings: &Settings) -> Result<Reporter, Failure> {
+    Reporter::start(&settings.report).map_err(|error| {
+        let file = settings.report.stats_file.as_deref().unwrap_or(Path::new("")).display();
         Failure::new(
             ExitCode::Output,
-            format!("the counters cannot be written to `{}`: {error}", path.display()),
+            format!("the counters cannot be written to `{file}`: {error}"),
             "name another file with `--stats-file`",
         )
     })
+}
+
+fn counted(counters: Vec<(&'static str, u64)>) -> Counters {
+    let mut all = Counters::default();
+    for (name, value) in counters {
+        all.add(name, value);
+    }
+    all
 }
 
 fn unusable(path: &Path, error: &RecordingError) -> Failure {

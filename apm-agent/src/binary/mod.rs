@@ -94,9 +94,17 @@ impl Binary {
     /// # Errors
     /// When it cannot be read or is not ELF.
     pub fn open(path: &Path) -> Result<Self, BinaryError> {
+        let file = File::open(path).map_err(|source| BinaryError::Unreadable { path: path.to_path_buf(), source })?;
+        Self::read(file, path)
+    }
+
+    /// As [`Self::open`], of a file already open; `path` is for messages.
+    ///
+    /// # Errors
+    /// When it cannot be read or is not ELF.
+    pub fn read(file: File, path: &Path) -> Result<Self, BinaryError> {
         let unreadable = |source| BinaryError::Unreadable { path: path.to_path_buf(), source };
         let refuse = |reason: String| BinaryError::NotExecutable { path: path.to_path_buf(), reason };
-        let file = File::open(path).map_err(unreadable)?;
         let about = file.metadata().map_err(unreadable)?;
         if !about.is_file() {
             return Err(refuse("it is not a regular file".into()));

@@ -4,7 +4,10 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use super::{ExitCode, Failure, log_preamble, run::check_targets};
+use super::{
+    ExitCode, Failure, log_preamble,
+    run::{check_privileges, check_targets},
+};
 use crate::{config::Loaded, process::Proc};
 
 pub(super) fn command(loaded: &Loaded, matches: &ArgMatches) -> Result<ExitCode, Failure> {
@@ -19,6 +22,7 @@ pub(super) fn command(loaded: &Loaded, matches: &ArgMatches) -> Result<ExitCode,
             "name another file or remove this one",
         ));
     }
+    check_privileges()?;
     log_preamble(loaded);
     crate::run::record(&loaded.settings, output)?;
     Ok(ExitCode::Ok)

@@ -4,10 +4,12 @@ use super::{ExitCode, Failure, log_preamble};
 use crate::{
     config::{Loaded, Settings},
     process::{Proc, Rules},
+    report::system,
 };
 
 pub(super) fn command(loaded: &Loaded) -> Result<ExitCode, Failure> {
     check_targets(&loaded.settings, &Proc::default())?;
+    check_privileges()?;
     log_preamble(loaded);
     crate::run::run(&loaded.settings)?;
     Ok(ExitCode::Ok)
@@ -26,4 +28,9 @@ pub(super) fn check_targets(settings: &Settings, proc: &Proc) -> Result<Rules, F
         proc.process(*pid)?;
     }
     Ok(rules)
+}
+
+/// Without these the kernel would only answer with an error number.
+pub(super) fn check_privileges() -> Result<(), Failure> {
+    system::may_run().map_err(|check| Failure::new(check.code, format!("the agent {}", check.finding), check.remedy))
 }

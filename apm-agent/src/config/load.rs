@@ -1,6 +1,9 @@
 //! Puts the layers together: flags over environment over file over defaults.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Chosen, Origin, Settings, file, nearest,
@@ -145,10 +148,10 @@ fn show(row: &Row, items: &[String]) -> String {
     if row.secret { "[REDACTED]".to_string() } else { items.join(", ") }
 }
 
-fn from_file(path: &PathBuf) -> Result<Vec<Given>, ConfigError> {
+fn from_file(path: &Path) -> Result<Vec<Given>, ConfigError> {
     let given = file::read(path)?.into_iter().filter_map(|entry| {
         let row = option::find(&entry.key)?;
-        let origin = Origin::File { path: path.clone(), line: entry.line };
+        let origin = Origin::File { path: path.to_path_buf(), line: entry.line };
         // A key without a value says nothing, except that a list is empty.
         (row.kind.is_list() || !entry.items.is_empty()).then_some(Given { row, items: entry.items, origin })
     });

@@ -3,15 +3,15 @@
 //! A process in our UTS namespace has the kernel's host name as we see it. One in another (a container) has a name
 //! only the kernel knows; container engines write it to `/etc/hostname` and into `HOSTNAME`.
 
-use std::path::Path;
+use std::{fs::File, io::Read, path::Path};
 
-use crate::process::{Environ, Process, read_capped};
+use crate::process::{Environ, Process};
 
 /// The host name of a process: lower case, blanks around it removed.
 pub fn detect(process: &Process, environ: &Environ) -> Option<String> {
     let ours = process.namespace("uts").is_some() && process.namespace("uts") == own_namespace();
-    let kernel = || ours.then(|| read(Path::new("/proc/sys/kernel/hostname"))).flatten();
-    let file = || read(&process.inside(Path::new("/etc/hostname")));
+    let kernel = || ours.then(|| read(File::open("/proc/sys/kernel/hostname").ok()?)).flatten();
+    let file = || read(process.open_inside(Path::new("/etc/hostname")).ok()?);
     let variable = |name| environ.get(name).and_then(normalise);
     kernel().or_else(|| variable("HOSTNAME")).or_else(|| variable("HOST")).or_else(file)
 }
@@ -20,11 +20,10 @@ fn own_namespace() -> Option<u64> {
     crate::process::Proc::default().process(std::process::id()).ok()?.namespace("uts")
 }
 
-fn read(path: &Path) -> Option<String> {
-    if !path.metadata().ok()?.is_file() {
-        return None;
-    }
-    normalise(&String::from_utf8_lossy(&read_capped(path, 1024).ok()?))
+fn read(file: File) -> Option<String> {
+    let mut text = Vec::new();
+    file.take(1024).read_to_end(&mut text).ok()?;
+    normalise(&String::from_utf8_lossy(&text))
 }
 
 /// Elastic's rule: A–Z to lower case, characters up to U+0020 removed at both ends.

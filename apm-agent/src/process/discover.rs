@@ -165,7 +165,8 @@ impl Rules {
         self.decide(process.pid, executable.as_deref(), &ports)
     }
 
-    /// Decides on a process by its facts: what the kernel's exec event tells is enough while no ports are named.
+    /// Decides on a process by its facts. `executable` is what `/proc/PID/exe` says: the path in the kernel's exec event
+    /// is a script's where one was started, and relative where it was given so.
     pub fn decide(&self, pid: u32, executable: Option<&Path>, ports: &[u16]) -> Reason {
         let fitting =
             |globs: &[Glob]| globs.iter().find(|glob| executable.is_some_and(|path| glob.fits(path))).cloned();

@@ -135,9 +135,28 @@ impl Process {
         self.root.join("exe")
     }
 
-    /// A path of the process, as a path of ours.
+    /// A path of the process, as a path of ours. To read a file use [`Self::open_inside`]: absolute links on this path
+    /// would lead into our own root.
     pub fn inside(&self, path: &Path) -> PathBuf {
         self.root.join("root").join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// Opens a file of the process for reading, links followed as the process would follow them: a link in a container
+    /// leads nowhere else (`RESOLVE_IN_ROOT` of openat2(2), Linux 5.6). Only regular files are opened.
+    ///
+    /// # Errors
+    /// When there is no such file, it may not be read or it is no regular file.
+    pub fn open_inside(&self, path: &Path) -> io::Result<fs::File> {
+        use rustix::fs::{Mode, OFlags, ResolveFlags};
+        let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = rustix::fs::open(self.root.join("root"), folder, Mode::empty())?;
+        // A pipe without a writer must not make us wait, a terminal must not become ours.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = fs::File::from(rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(file)
     }
 
     /// Current folder as the process sees it.
@@ -318,6 +337,25 @@ pub(crate) mod tests {
         assert!(own.listen_table().listens(port, "127.0.0.1".parse().expect("address")));
         drop(listener);
         assert!(!own.listening_ports().contains(&port));
+    }
+
+    #[test]
+    fn links_stay_inside_the_process_and_pipes_are_refused() {
+        let fake = FakeProc::new();
+        let root = fake.add(7, 1, "/app").join("root");
+        fs::create_dir_all(root.join("etc")).expect("folder");
+        fs::write(root.join("etc/hostname"), "inside").expect("written");
+        symlink("/etc/hostname", root.join("absolute")).expect("link");
+        symlink("../../../../../../../../etc/hostname", root.join("relative")).expect("link");
+        let process = fake.proc().process(7).expect("process");
+        for path in ["/etc/hostname", "/absolute", "/relative"] {
+            let text = process.open_inside(Path::new(path)).and_then(io::read_to_string).expect("readable");
+            assert_eq!(text, "inside", "{path}");
+        }
+        let pipe = root.join("pipe");
+        assert!(Command::new("mkfifo").arg(&pipe).status().expect("runs").success());
+        assert!(process.open_inside(Path::new("/pipe")).is_err());
+        assert!(process.open_inside(Path::new("/none")).is_err());
     }
 
     #[test]

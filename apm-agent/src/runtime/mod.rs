@@ -2,13 +2,18 @@
 //!
 //! One file per run time, one line in [`RUNTIMES`]; the first that recognises a process has it.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::File,
+    io::Read,
+    path::{Path, PathBuf},
+};
 
 use crate::{
     binary::{Binary, BinaryError},
     process::{Environ, Process},
 };
 
+pub mod agents;
 mod dotnet;
 mod go;
 mod java;
@@ -166,17 +171,21 @@ impl<'a> Subject<'a> {
 
     /// The tables of a mapped file whose name starts so.
     fn mapped_binary(&self, start: &str) -> Option<Binary> {
-        Binary::open(&self.ours(self.mapped(start)?)).ok()
+        let path = self.mapped(start)?;
+        Binary::read(self.open(path)?, path).ok()
+    }
+
+    fn open(&self, path: &Path) -> Option<File> {
+        match self.process {
+            Some(process) => process.open_inside(path).ok(),
+            None => File::open(path).ok().filter(|file| file.metadata().is_ok_and(|about| about.is_file())),
+        }
     }
 
     /// A text file of the subject, at most 1 MiB of it.
     fn text(&self, path: &Path) -> Option<String> {
-        let path = self.ours(path);
-        // A device or a pipe could make us wait.
-        if !path.metadata().ok()?.is_file() {
-            return None;
-        }
-        let bytes = crate::process::read_capped(&path, 1 << 20).ok()?;
+        let mut bytes = Vec::new();
+        self.open(path)?.take(1 << 20).read_to_end(&mut bytes).ok()?;
         String::from_utf8(bytes).ok()
     }
 }

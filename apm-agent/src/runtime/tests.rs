@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use super::*;
 use crate::process::{
     Proc,
-    tests::{Ended, spawn, wait_for},
+    tests::{Ended, FakeProc, spawn, wait_for},
 };
 
 /// The child as the agent sees it once `ready`.
@@ -124,6 +124,29 @@ fn dotnet_by_the_files_beside_it() {
     assert_eq!((runtime.name(), detected.runtime), (".NET", Some((".NET 10".into(), "10.0.0".into()))));
     let named = runtime.service(&subject).expect("named");
     assert_eq!((named.name.as_str(), named.version.as_deref()), ("Shop.Api", Some("2.1.0")));
+}
+
+#[test]
+fn dotnet_by_the_library_it_maps() {
+    let fake = FakeProc::new();
+    let root = fake.add(7, 1, "/usr/bin/dotnet");
+    fs::remove_file(root.join("exe")).expect("removed");
+    let host = fake.folder.path().join("dotnet");
+    fs::copy("/bin/sleep", &host).expect("host");
+    std::os::unix::fs::symlink(&host, root.join("exe")).expect("exe");
+    std::os::unix::fs::symlink("/srv/shop", root.join("cwd")).expect("cwd");
+    fs::write(root.join("cmdline"), "dotnet\0exec\0Shop.dll\0--urls=x.dll\0").expect("cmdline");
+    let line =
+        "7f00-7f01 r-xp 00000000 08:01 42      /usr/share/dotnet/shared/Microsoft.NETCore.App/8.0.31/libcoreclr.so\n";
+    fs::write(root.join("maps"), line).expect("maps");
+    fs::create_dir_all(root.join("root/srv/shop")).expect("folder");
+    fs::write(root.join("root/srv/shop/Shop.deps.json"), r#"{"libraries":{"Shop/3.0.0":{}}}"#).expect("deps");
+    let process = fake.proc().process(7).expect("process");
+    let subject = Subject::of_process(&process).expect("readable");
+    let (runtime, detected) = subject.runtime();
+    assert_eq!((runtime.name(), detected.runtime), (".NET", Some((".NET 8".into(), "8.0.31".into()))));
+    let named = runtime.service(&subject).expect("named");
+    assert_eq!((named.name.as_str(), named.version.as_deref()), ("Shop", Some("3.0.0")));
 }
 
 #[test]
