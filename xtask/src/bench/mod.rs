@@ -1,6 +1,84 @@
-use anyhow::Result;
+//! `cargo xtask bench`: what watching costs. Runs with and without the agent alternate (bare, watched, bare, watched
+//! …) on the same running target, so that what the machine does besides hits both alike; each pair gives ratios, and
+//! their median is the result. Target and load share core 0, the agent has core 1.
+//!
+//! Absolute times are printed for orientation only: they are the machine's, the ratios are ours.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{debian, setup, shell, test};
+
+mod pair;
+mod replay;
+mod report;
+mod scenario;
+
+use report::Report;
+use scenario::{Load, Scenario};
+
+/// Core of target and load.
+const LOAD_CORE: usize = 0;
+
+/// Core of the agent.
+const AGENT_CORE: usize = 1;
+
+/// Options of `cargo xtask bench`.
 #[derive(clap::Args)]
-pub struct Arguments {}
-pub fn run(_: &Arguments) -> Result<()> {
+pub struct Arguments {
+    /// Also write the results to this file as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Pairs of runs per scenario and load
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pairs: u32,
+    /// Seconds of each run
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Only scenarios whose name contains this
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+}
+
+/// Runs the benchmarks.
+///
+/// # Errors
+/// If something cannot be prepared or a run fails.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    ensure!(debian::is_root(), "the benchmarks attach to processes, so they need root. Run them as root.");
+    let cores = std::thread::available_parallelism()?.get();
+    ensure!(cores >= 2, "the benchmarks need two cores, one for target and load, one for the agent; here is {cores}");
+    setup::run()?;
+    test::build_agent()?;
+    let seconds = Duration::from_secs(arguments.seconds);
+    let mut report = Report::default();
+    for scenario in Scenario::ALL {
+        let wanted = arguments.only.as_ref().is_none_or(|text| scenario.name().contains(text.as_str()));
+        if wanted {
+            measure(scenario, arguments.pairs, seconds, &mut report)?;
+        }
+    }
+    if arguments.only.as_ref().is_none_or(|text| "replay".contains(text.as_str())) {
+        report.replay = Some(shell::step("replay of a recording on one core", || replay::measure(seconds))?);
+    }
+    println!("{report}");
+    if let Some(path) = &arguments.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        fs::write(path, text + "\n").with_context(|| format!("could not write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn measure(scenario: Scenario, pairs: u32, duration: Duration, report: &mut Report) -> Result<()> {
+    let target = shell::step(&format!("starting the target of {}", scenario.name()), || scenario.start())?;
+    // Bare, and thrown away: caches are warm after it, and it says what saturation is.
+    let saturation = target.run(Load::Saturating, duration)?.per_second;
+    for load in [Load::Fixed(saturation / 2.0), Load::Saturating] {
+        let title = format!("{}, {}: {pairs} pairs of {} s", scenario.name(), load.title(), duration.as_secs());
+        let runs = || (0..pairs).map(|_| pair::run(&target, load, duration)).collect::<Result<Vec<_>>>();
+        let runs = shell::step(&title, runs)?;
+        report.add(scenario, load, &runs);
+    }
     Ok(())
 }

@@ -1,0 +1,79 @@
+//! A pair of runs: one bare, one watched.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use apm_tests::{agent::Agent, process, residue, wait};
+use tempfile::TempDir;
+
+use super::{
+    AGENT_CORE,
+    scenario::{Load, Run, Target},
+};
+
+/// Agent's CPU time between two looks below which it has nothing left to do, and the time between the looks.
+const IDLE: Duration = Duration::from_millis(1);
+const LOOKS: u32 = 20;
+
+/// What a pair gave.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair {
+    /// Without the agent.
+    pub bare: Run,
+    /// With it.
+    pub watched: Run,
+    /// What the agent itself took.
+    pub agent: Cost,
+}
+
+/// What the agent took for a run.
+#[derive(Clone, Copy, Debug)]
+pub struct Cost {
+    /// CPU time, from the first request until it had nothing left to do.
+    pub cpu: Duration,
+    /// Resident memory after the run, bytes.
+    pub resident: u64,
+    /// Kernel memory of its maps, bytes.
+    pub maps: u64,
+    /// Events that did not fit into the ring buffer.
+    pub events_lost: u64,
+    /// Requests and calls counted instead of reported.
+    pub exchanges_lost: u64,
+}
+
+/// Runs bare, then watched.
+///
+/// # Errors
+/// If a run or the agent fails.
+pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
+    let bare = target.run(load, duration)?;
+    let folder = TempDir::new()?;
+    let mut arguments = target.selection();
+    arguments.extend(["--file".to_owned(), folder.path().join("documents.ndjson").display().to_string()]);
+    let agent = Agent::run(&arguments)?;
+    process::pin(agent.pid(), AGENT_CORE)?;
+    let before = process::cpu_time(agent.pid());
+    let watched = target.run(load, duration)?;
+    wait_until_idle(agent.pid())?;
+    let cpu = process::cpu_time(agent.pid()).saturating_sub(before);
+    let resident = process::resident_bytes(agent.pid())?;
+    let maps = residue::map_bytes(agent.pid())?;
+    let stats = agent.stop()?.stats;
+    let (events_lost, exchanges_lost) = (stats.get("kernel.events.lost"), stats.lost_exchanges());
+    Ok(Pair { bare, watched, agent: Cost { cpu, resident, maps, events_lost, exchanges_lost } })
+}
+
+fn wait_until_idle(pid: u32) -> Result<()> {
+    let mut last = process::cpu_time(pid);
+    let mut looks = 0;
+    wait::until("the agent to have nothing left to do", wait::PATIENCE, || {
+        looks += 1;
+        if looks % LOOKS != 0 {
+            return None;
+        }
+        let now = process::cpu_time(pid);
+        let idle = now.saturating_sub(last) < IDLE;
+        last = now;
+        idle.then_some(())
+    })
+}

@@ -1,0 +1,214 @@
+//! What is measured: a target, how it is watched, and the load it is put under.
+
+use std::{fs, process::Command, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use apm_tests::{
+    child::Child,
+    load::{self, Measured, Steady, percentile},
+    nginx::Nginx,
+    postgres::Postgres,
+    process,
+    programs::{App, Program},
+};
+use tempfile::TempDir;
+
+use super::LOAD_CORE;
+
+/// Connections of the load, and clients of pgbench.
+const CONNECTIONS: u32 = 16;
+
+/// Words before a command that shares the load's core.
+const PINNED: [&str; 3] = ["taskset", "-c", "0"];
+
+/// pgbench itself; the one on `PATH` is a script that becomes it.
+const PGBENCH: &str = "/usr/lib/postgresql/*/bin/pgbench";
+
+/// A kind of target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// nginx, a small static page over kept-alive connections.
+    Nginx,
+    /// gunicorn with psycopg2, one query per request.
+    Gunicorn,
+    /// pgbench, watched as a client.
+    Pgbench,
+}
+
+impl Scenario {
+    /// All of them.
+    pub const ALL: [Scenario; 3] = [Scenario::Nginx, Scenario::Gunicorn, Scenario::Pgbench];
+
+    /// Name in tables and JSON.
+    pub fn name(self) -> &'static str {
+        match self {
+            Scenario::Nginx => "nginx, small page, keep-alive",
+            Scenario::Gunicorn => "gunicorn + psycopg2, one query",
+            Scenario::Pgbench => "pgbench -S as a client",
+        }
+    }
+
+    /// Starts the target on the load's core.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn start(self) -> Result<Target> {
+        Ok(match self {
+            Scenario::Nginx => Target::Nginx(Nginx::start_with("taskset", &["-c", "0", "nginx"])?),
+            Scenario::Gunicorn => {
+                let database = pinned_database()?;
+                let program = Program::start_with(App::Gunicorn, &database, &PINNED)?;
+                Target::Gunicorn { program, _database: database }
+            }
+            Scenario::Pgbench => {
+                let database = pinned_database()?;
+                database.prepare_pgbench()?;
+                Target::Pgbench(database)
+            }
+        })
+    }
+}
+
+fn pinned_database() -> Result<Postgres> {
+    let database = Postgres::start()?;
+    // Its backends are forked later and inherit the core.
+    process::family(database.pid()).into_iter().try_for_each(|pid| process::pin(pid, LOAD_CORE))?;
+    Ok(database)
+}
+
+/// How hard the target is driven.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Load {
+    /// Requests per second.
+    Fixed(f64),
+    /// As fast as it answers.
+    Saturating,
+}
+
+impl Load {
+    /// For people.
+    pub fn title(self) -> String {
+        match self {
+            Load::Fixed(rate) => format!("fixed load ({rate:.0}/s)"),
+            Load::Saturating => "saturating load".to_owned(),
+        }
+    }
+}
+
+/// A running target.
+pub enum Target {
+    /// See [`Scenario::Nginx`].
+    Nginx(Nginx),
+    /// See [`Scenario::Gunicorn`].
+    Gunicorn {
+        /// The service.
+        program: Program,
+        /// What it asks; ends with it.
+        _database: Postgres,
+    },
+    /// See [`Scenario::Pgbench`]; the client is started for each run.
+    Pgbench(Postgres),
+}
+
+/// One run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Requests answered.
+    pub requests: u64,
+    /// CPU time (user and system) the target took for them.
+    pub cpu: Duration,
+    /// Requests per second.
+    pub per_second: f64,
+    /// Median time to an answer.
+    pub p50: Duration,
+    /// 99th percentile.
+    pub p99: Duration,
+}
+
+impl Run {
+    /// CPU time of the target per request, µs.
+    pub fn cpu_per_request(&self) -> f64 {
+        self.cpu.as_secs_f64() * 1e6 / self.requests.max(1) as f64
+    }
+}
+
+impl Target {
+    /// Arguments of `apm-agent` that choose it.
+    pub fn selection(&self) -> Vec<String> {
+        match self {
+            Target::Nginx(nginx) => vec!["--pid".to_owned(), nginx.pid().to_string()],
+            Target::Gunicorn { program, .. } => vec!["--pid".to_owned(), program.pid().to_string()],
+            Target::Pgbench(_) => vec!["--exe".to_owned(), PGBENCH.to_owned()],
+        }
+    }
+
+    /// Puts it under load once.
+    ///
+    /// # Errors
+    /// If the load fails.
+    pub fn run(&self, load: Load, duration: Duration) -> Result<Run> {
+        match self {
+            Target::Nginx(nginx) => serve(nginx.pid(), nginx.port(), "/", true, load, duration),
+            Target::Gunicorn { program, .. } => serve(program.pid(), program.port(), "/item/7", false, load, duration),
+            Target::Pgbench(database) => pgbench(database, load, duration),
+        }
+    }
+}
+
+fn serve(pid: u32, port: u16, path: &str, keep_alive: bool, load: Load, duration: Duration) -> Result<Run> {
+    let before = process::cpu_time(pid);
+    let measured = match load {
+        Load::Saturating => load::wrk(&PINNED, CONNECTIONS, duration, &format!("http://127.0.0.1:{port}{path}"))?,
+        Load::Fixed(per_second) => {
+            let core = Some(LOAD_CORE);
+            Steady { port, path, connections: CONNECTIONS, keep_alive, per_second, duration, core }.run()?
+        }
+    };
+    let cpu = process::cpu_time(pid).saturating_sub(before);
+    let Measured { requests, per_second, p50, p99 } = measured;
+    Ok(Run { requests, cpu, per_second, p50, p99 })
+}
+
+/// One client thread, so that its CPU time is that of the process; every tenth transaction is logged for percentiles.
+fn pgbench(database: &Postgres, load: Load, duration: Duration) -> Result<Run> {
+    let folder = TempDir::new()?;
+    let inner = database.pgbench();
+    let mut command = Command::new(PINNED[0]);
+    command.args(PINNED.iter().skip(1)).arg(inner.get_program()).args(inner.get_args()).env("PGSSLMODE", "disable");
+    command.args(["-S", "-j1", "--log", "--sampling-rate=0.1", "--log-prefix"]).arg(folder.path().join("log"));
+    command.arg(format!("-c{CONNECTIONS}")).arg(format!("-T{}", duration.as_secs()));
+    if let Load::Fixed(rate) = load {
+        command.arg(format!("--rate={rate:.0}"));
+    }
+    let limit = duration + Duration::from_secs(60);
+    let mut child = Child::start("pgbench", command.arg("postgres"))?;
+    let cpu = process::cpu_time_at_end(child.pid(), limit)?;
+    ensure!(child.wait_for_end(limit)?.success(), "pgbench failed:\n{}", child.output());
+    let output = child.output();
+    let times = logged_times(&folder)?;
+    Ok(Run {
+        requests: number_after(&output, "number of transactions actually processed: ")?,
+        cpu,
+        per_second: number_after(&output, "tps = ")?,
+        p50: percentile(&times, 50),
+        p99: percentile(&times, 99),
+    })
+}
+
+fn number_after<T: std::str::FromStr>(text: &str, marker: &str) -> Result<T> {
+    let rest = text.split_once(marker).with_context(|| format!("pgbench prints `{marker}`:\n{text}"))?.1;
+    let word = rest.split(|character: char| character.is_whitespace() || character == '/').next().unwrap_or_default();
+    word.parse().ok().with_context(|| format!("`{word}` after `{marker}` is not a number"))
+}
+
+/// Third column of pgbench's log: microseconds of the transaction.
+fn logged_times(folder: &TempDir) -> Result<Vec<Duration>> {
+    let mut times = Vec::new();
+    for entry in fs::read_dir(folder.path())? {
+        let text = fs::read_to_string(entry?.path())?;
+        let columns = text.lines().filter_map(|line| line.split(' ').nth(2)?.parse().ok());
+        times.extend(columns.map(Duration::from_micros));
+    }
+    times.sort_unstable();
+    Ok(times)
+}
