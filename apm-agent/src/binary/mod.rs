@@ -248,6 +248,29 @@ mod tests {
         assert!(matches!(Binary::open(&folder.path().join("none")), Err(BinaryError::Unreadable { .. })));
     }
 
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+        /// A file may lie about anything: headers, tables, sizes.
+        #[test]
+        fn survives_lies(lies in proptest::collection::vec((0_usize..40_000, proptest::prelude::any::<u8>()), 1..40), head in 0_usize..1024) {
+            let mut bytes = std::fs::read("/bin/sleep").expect("readable");
+            // Half of the lies are told in the headers, where they matter most.
+            for (index, (position, value)) in lies.into_iter().enumerate() {
+                let position = if index % 2 == 0 { (position + head) % 1024 } else { position };
+                if let Some(byte) = bytes.get_mut(position) {
+                    *byte = value;
+                }
+            }
+            let folder = tempfile::tempdir().expect("folder");
+            let path = folder.path().join("liar");
+            std::fs::write(&path, &bytes).expect("written");
+            if let Ok(binary) = Binary::open(&path) {
+                let _ = (binary.text_after(b"usage", |_| true), binary.constant::<4>("Py_Version"));
+            }
+        }
+    }
+
     #[test]
     fn survives_cut_and_torn_files() {
         let bytes = std::fs::read("/proc/self/exe").expect("readable");

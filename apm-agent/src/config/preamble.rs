@@ -15,7 +15,10 @@ pub fn lines(version: &str, pid: u32, chosen: &[Chosen]) -> Vec<String> {
         kernel_release().map(|release| format!(", kernel {release}")).unwrap_or_default()
     );
     let told = |option: &&Chosen| ALWAYS.contains(&option.key) || option.origin != Origin::Default;
-    let line = |option: &Chosen| format!("{}={:?} ({})", option.key, option.shown, option.origin);
+    let line = |option: &Chosen| match option.shown.as_str() {
+        "" => format!("{} is not set", option.key),
+        shown => format!("{}={shown:?} ({})", option.key, option.origin),
+    };
     std::iter::once(first).chain(chosen.iter().filter(told).map(line)).collect()
 }
 
@@ -42,7 +45,7 @@ mod tests {
         assert_eq!(
             lines[1..],
             [
-                "server_url=\"\" (default)",
+                "server_url is not set",
                 "api_key=\"[REDACTED]\" (environment variable `ELASTIC_APM_API_KEY`)",
                 "log_level=\"debug\" (flag `--log-level`)",
             ]

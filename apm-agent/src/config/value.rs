@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use super::{Color, Continuation, Orphans};
+use crate::process::glob::Glob;
 
 /// How an option's value is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +24,10 @@ pub enum Kind {
     Url,
     /// A file.
     Path,
-    /// Several texts, paths or wildcard patterns.
+    /// Several texts or wildcard patterns.
     List,
+    /// Several executables: paths, file names or globs.
+    Executables,
     /// Several whole numbers in a range.
     Integers(u64, u64),
     /// `key=value` pairs.
@@ -46,6 +49,9 @@ impl Kind {
             Self::Url => "a URL that starts with `http://` or `https://`, such as `http://127.0.0.1:8200`".into(),
             Self::Path => "a file's path".into(),
             Self::List => "one or more values, separated by commas".into(),
+            Self::Executables => {
+                "paths (`/usr/bin/node`), file names (`node`) or globs (`/srv/**/bin/*`), separated by commas".into()
+            }
             Self::Integers(low, high) => format!("whole numbers from {low} to {high}, separated by commas"),
             Self::Mapping => "pairs `key=value`, separated by commas".into(),
             Self::Choice(words) => {
@@ -67,6 +73,7 @@ impl Kind {
             Self::Url => "URL",
             Self::Path => "FILE",
             Self::List => "LIST",
+            Self::Executables => "GLOB",
             Self::Mapping => "KEY=VALUE",
             Self::Choice(_) => "WORD",
         }
@@ -74,7 +81,7 @@ impl Kind {
 
     /// Several values are allowed.
     pub fn is_list(self) -> bool {
-        matches!(self, Self::List | Self::Integers(..) | Self::Mapping)
+        matches!(self, Self::List | Self::Executables | Self::Integers(..) | Self::Mapping)
     }
 }
 
@@ -161,6 +168,14 @@ pub fn path(raw: &str) -> Result<PathBuf, Unfit> {
 /// Several whole numbers.
 pub fn integers(items: &[String], low: u64, high: u64) -> Result<Vec<u64>, Unfit> {
     items.iter().map(|item| integer(item, low, high)).collect()
+}
+
+/// Several executables, each a pattern.
+pub fn executables(items: &[String]) -> Result<Vec<String>, Unfit> {
+    match items.iter().all(|item| Glob::parse(item).is_ok()) {
+        true => Ok(items.to_vec()),
+        false => Err(Unfit),
+    }
 }
 
 /// `key=value` pairs; keys are not empty.

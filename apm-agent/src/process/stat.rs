@@ -94,4 +94,18 @@ mod tests {
         assert_eq!(Status::parse(text), expected);
         assert_eq!(Status::parse(b"\xff\nUid\nNSpid:\n"), Status::default());
     }
+
+    proptest::proptest! {
+        /// Every reader of this folder takes any bytes.
+        #[test]
+        fn readers_take_anything(bytes: Vec<u8>, text in "[ :0-9A-F/a-z()\\n=,%-]{0,400}") {
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let _ = (Stat::parse(bytes), Status::parse(bytes));
+                let _ = crate::process::Environ::parse(bytes).resource_attribute("a");
+                let lossy = String::from_utf8_lossy(bytes);
+                let _ = crate::process::ListenTable::parse(&lossy, &lossy);
+                let _ = crate::metadata::container::discover(&lossy, &lossy);
+            }
+        }
+    }
 }

@@ -45,9 +45,11 @@ fn a_good_machine_has_no_complaint() {
     }
 }
 
+type Lack = (&'static str, ExitCode, fn(&Machine));
+
 #[test]
 fn each_lack_has_its_code_and_remedy() {
-    let lacks: [(&str, ExitCode, fn(&Machine)); 7] = [
+    let lacks: [Lack; 7] = [
         ("privileges", ExitCode::Privileges, |one| one.write("proc/self/status", "Uid:\t7\t7\t7\t7\nCapEff:\t0\n")),
         ("BTF", ExitCode::Kernel, |one| one.remove("sys/kernel/btf/vmlinux")),
         ("tracepoints", ExitCode::Kernel, |one| one.remove("sys/kernel/tracing/events/syscalls")),
