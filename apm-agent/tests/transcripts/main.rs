@@ -103,6 +103,27 @@ fn with_a_gap_they_yield_nothing_wrong() {
 }
 
 #[test]
+fn with_many_gaps_they_yield_nothing_wrong() {
+    for_each_script(|protocol, script| {
+        for seed in 0..50 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut steps = script.steps.clone();
+            for index in 0..steps.len() {
+                if random.u8(0..4) == 0 {
+                    steps = replay::with_gap(&steps, index).unwrap_or(steps);
+                }
+            }
+            if script.pipelined {
+                check_pairing(&play(protocol, script.join, &steps, script.end()))?;
+            } else {
+                check_disturbed(protocol, script, script.join, &steps, &format!("many gaps, seed {seed}"))?;
+            }
+        }
+        Ok(())
+    });
+}
+
+#[test]
 fn joined_late_they_yield_nothing_wrong() {
     for_each_script(|protocol, script| {
         for missed in 0..script.steps.len() {

@@ -146,6 +146,8 @@ def main():
 
     threading.Thread(target=accept, daemon=True).start()
     code = subprocess.run([word.replace("{port}", port) for word in args.client]).returncode
+    if not threads:
+        sys.exit("the client opened no connection to the proxy: nothing was recorded")
     for thread in threads:
         thread.join(30)
     sys.exit(code)

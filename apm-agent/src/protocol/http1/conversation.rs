@@ -46,6 +46,13 @@ impl Http1Conversation {
         }
     }
 
+    /// Bytes held beside the structures themselves.
+    #[cfg(test)]
+    pub(super) fn memory(&self) -> usize {
+        let heads = self.client.head.length() + self.server.head.length();
+        heads + self.queue.cost() + self.early.cost() + self.after_upgrade.cost()
+    }
+
     /// Gives up all requests whose answer may have come, and the place in the server's messages.
     pub(super) fn lose_answers(&mut self, skipped: usize, at: Stamp, signals: &mut Vec<Signal>) {
         // With one request, the bytes that were missed are its answer's. With more, answers may follow for those lost.

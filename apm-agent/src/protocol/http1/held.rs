@@ -26,6 +26,12 @@ impl Held {
         self.items.is_empty()
     }
 
+    /// Bytes held, as counted against the cap.
+    #[cfg(test)]
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
     /// Holds bytes. False: there is no room.
     pub fn push_bytes(&mut self, bytes: &[u8], at: Stamp) -> bool {
         // Pieces of one write are one item, so that small reads cost no more than large ones.

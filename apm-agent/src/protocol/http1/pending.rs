@@ -127,6 +127,12 @@ impl Queue {
         self.cost <= HEADS_BYTES && self.requests.len() <= REQUESTS
     }
 
+    /// Bytes of all heads, as counted against the cap.
+    #[cfg(test)]
+    pub fn cost(&self) -> usize {
+        self.cost
+    }
+
     /// There is no room for another request.
     pub fn is_full(&self) -> bool {
         self.requests.len() >= REQUESTS

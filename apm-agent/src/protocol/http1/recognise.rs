@@ -43,6 +43,32 @@ pub fn judge_client(bytes: &[u8]) -> Verdict {
     }
 }
 
+/// Methods a request may have where its beginning is only guessed: after a gap, `ET` is rather a piece of `GET`. None of
+/// them is the end of another.
+const METHODS: &[&str] = &[
+    "GET",
+    "POST",
+    "PUT",
+    "DELETE",
+    "HEAD",
+    "PATCH",
+    "OPTIONS",
+    "CONNECT",
+    "TRACE",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "REPORT",
+    "SEARCH",
+];
+
+/// What begins with this method is no accident.
+pub fn is_common(method: &str) -> bool {
+    METHODS.contains(&method)
+}
+
 /// Judges what may be the beginning of a response.
 pub fn judge_server(bytes: &[u8]) -> Verdict {
     judge_prefix(skip_empty_lines(bytes))

@@ -4,7 +4,7 @@ use super::body::{Body, Chunks, State, ends_with_last_chunk, is_token};
 use super::conversation::Http1Conversation;
 use super::direction::{HeadStep, Position};
 use super::head::{Framing, RequestHead, read_request};
-use super::recognise::{judge_client, skip_empty_lines};
+use super::recognise::{is_common, judge_client, skip_empty_lines};
 use crate::exchange::{Ending, Signal, Stamp};
 use crate::protocol::Verdict;
 
@@ -20,7 +20,7 @@ impl Http1Conversation {
             let is_answered = self.is_answering_last();
             rest = match self.client.position {
                 Position::Head { .. } => self.read_request_head(rest, at, signals),
-                Position::Body(_) => self.read_request_body(rest, at),
+                Position::Body(_) => self.read_request_body(rest, at, signals),
                 Position::LostBody if !is_answered => self.find_request_end(rest, at, signals),
                 Position::LostBody | Position::Searching => self.find_request(rest, begins_write),
             };
@@ -34,7 +34,7 @@ impl Http1Conversation {
         }
         if self.upgrade.is_some() && self.client.is_between_messages() {
             if !self.after_upgrade.push_gap(length, at) {
-                self.drop_after_upgrade(signals);
+                self.drop_after_upgrade(at, signals);
             }
             return;
         }
@@ -45,7 +45,7 @@ impl Http1Conversation {
             (_, State::More) => {}
             (taken, State::Ended) if taken == length => self.end_request(at),
             (_, State::Ended) => self.lose_place_in_requests(0, at, signals),
-            (_, State::Broken) => self.lose_framing(),
+            (_, State::Broken) => self.lose_framing(at, signals),
         }
     }
 
@@ -71,7 +71,7 @@ impl Http1Conversation {
         }
         let began = self.client.head.began;
         match self.client.head.take(rest, read_request) {
-            HeadStep::Complete(Some(head), length) => {
+            HeadStep::Complete(Some(head), length) if !guessed || is_common(&head.method) => {
                 if guessed {
                     self.open_request(began, signals);
                 }
@@ -99,7 +99,7 @@ impl Http1Conversation {
         self.queue.open(at, !self.is_certain, self.is_hiding, signals);
     }
 
-    fn end_request_head(&mut self, head: RequestHead, at: Stamp, signals: &mut Vec<Signal>) {
+    fn end_request_head(&mut self, mut head: RequestHead, at: Stamp, signals: &mut Vec<Signal>) {
         Self::report_skipped(&mut self.client, signals);
         let body = match head.framing {
             Framing::Unsaid | Framing::Length(0) => None,
@@ -113,7 +113,7 @@ impl Http1Conversation {
         // The request opened last is still there: nothing ends the exchange of one whose head is not complete.
         let Some(request) = self.queue.last() else { return };
         let (serial, asks_upgrade) = (request.serial, head.asks_upgrade);
-        let trace = head.trace.clone();
+        let trace = std::mem::take(&mut head.trace);
         request.set_request(head, has_body);
         request.request_end = (!has_body).then_some(at.time);
         let is_unpairable = request.is_unpairable;
@@ -132,7 +132,7 @@ impl Http1Conversation {
         self.release_after_upgrade(signals);
     }
 
-    fn read_request_body<'a>(&mut self, bytes: &'a [u8], at: Stamp) -> &'a [u8] {
+    fn read_request_body<'a>(&mut self, bytes: &'a [u8], at: Stamp, signals: &mut Vec<Signal>) -> &'a [u8] {
         let Position::Body(body) = &mut self.client.position else { return bytes };
         let progress = body.read(bytes);
         if let Some(request) = self.queue.last() {
@@ -142,7 +142,7 @@ impl Http1Conversation {
         match progress.state {
             State::More => {}
             State::Ended => self.end_request(at),
-            State::Broken => self.lose_framing(),
+            State::Broken => self.lose_framing(at, signals),
         }
         bytes.get(progress.consumed..).unwrap_or_default()
     }
@@ -155,10 +155,9 @@ impl Http1Conversation {
     }
 
     /// A chunked body's framing is lost: more requests may follow unseen.
-    fn lose_framing(&mut self) {
+    fn lose_framing(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         self.client.position = Position::LostBody;
-        self.is_certain = false;
-        self.is_hiding = true;
+        self.hide_requests(at, signals);
     }
 
     /// The place in the client's messages is lost: at most one request's beginning was seen, others may follow unseen.
@@ -167,9 +166,18 @@ impl Http1Conversation {
             self.queue.lose_last(at, signals);
         }
         self.client.search(skipped);
+        self.hide_requests(at, signals);
+        self.release_early(signals);
+    }
+
+    /// From here on the client may have sent requests unseen.
+    fn hide_requests(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
+        if self.server.position == Position::LostBody {
+            // The end to be found may be that of an answer to one of them.
+            self.lose_answers(0, at, signals);
+        }
         self.is_certain = false;
         self.is_hiding = true;
-        self.release_early(signals);
     }
 
     /// Looks for the end of a chunked body whose framing is lost.
@@ -195,14 +203,14 @@ impl Http1Conversation {
     fn hold_after_upgrade(&mut self, bytes: &[u8], at: Stamp, signals: &mut Vec<Signal>) {
         if !self.after_upgrade.push_bytes(bytes, at) {
             self.client.skipped += bytes.len() as u64;
-            self.drop_after_upgrade(signals);
+            self.drop_after_upgrade(at, signals);
         }
     }
 
     /// Too much came before the server granted an upgrade: what it was is not known, so later requests are searched for.
-    fn drop_after_upgrade(&mut self, signals: &mut Vec<Signal>) {
+    fn drop_after_upgrade(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         self.client.skipped += self.after_upgrade.drop_all();
         self.upgrade = None;
-        self.lose_place_in_requests(0, Stamp::default(), signals);
+        self.lose_place_in_requests(0, at, signals);
     }
 }

@@ -31,7 +31,7 @@ const server = http.createServer((request, response) => {
     response.end(`${request.method} ${Buffer.concat(body).length}\n`);
   });
 });
-server.on('checkExpectation', (request, response) => {
+server.on('checkContinue', (request, response) => {
   if (request.url === '/refuse') return response.writeHead(417, { 'content-length': 0 }).end();
   response.writeContinue();
   server.emit('request', request, response);
@@ -154,13 +154,14 @@ record 18101 "$out/curl_expect.txt" -- curl -s -o /dev/null -H 'Expect: 100-cont
 record 18101 "$out/curl_expect_refused.txt" -- curl -s -o /dev/null -H 'Expect: 100-continue' -d body=1 "$a/refuse" || true
 echo hi | record 18101 "$out/curl_connect.txt" -- curl -s -o /dev/null -p -x "$a" telnet://example.invalid:80 || true
 record 18101 "$out/curl_connect_refused.txt" -- curl -s -o /dev/null -p -x "$a" http://refused:80/ || true
-record 18102 "$out/nginx_session.txt" -- curl -s -o /dev/null --next --compressed "$a/" -o /dev/null --next -I "$a/big" -o /dev/null --next -d x=1 "$a/post" -o /dev/null --next "$a/missing" -o /dev/null || true
-record 18102 "$out/nginx_big_and_not_modified.txt" -- curl -s -o /dev/null -H 'If-Modified-Since: Tue, 01 Jan 2999 00:00:00 GMT' "$a/index.html" -o /dev/null "$a/big" || true
+record 18102 "$out/nginx_session.txt" -- curl -s --compressed "$a/" -o /dev/null --next -I "$a/big" -o /dev/null --next -d x=1 "$a/post" -o /dev/null --next "$a/missing" -o /dev/null || true
+record 18102 "$out/nginx_big_and_not_modified.txt" -- curl -s -o /dev/null -H 'If-None-Match: *' "$a/index.html" --next -s -o /dev/null "$a/big" || true
 record 18102 "$out/nginx_range.txt" -- curl -s -o /dev/null -r 0-9 "$a/big" --next -s -o /dev/null -r 99999- "$a/big" || true
-record 18103 "$out/python_close_delimited.txt" -- curl -s -o /dev/null --http1.0 "$a/" || true
+record 18103 "$out/python_http10.txt" -- curl -s -o /dev/null --http1.0 "$a/" || true
 record 18103 "$out/python_half_close.txt" -- "$work/program" half-close '{port}'
 record 18103 "$out/python_absolute_form.txt" -- curl -s -o /dev/null -x "$a" http://example.invalid/index.html || true
 record 18104 "$out/go_session.txt" -- "$work/program" session '{port}'
+record 18104 "$out/go_close_delimited.txt" -- curl -s -o /dev/null --http1.0 "$a/stream" || true
 record 18104 "$out/go_server_abort.txt" -- "$work/program" panic '{port}'
 record 18104 "$out/go_pipelined.txt" -- "$work/program" pipeline '{port}'
 sed -i '1a # the client pipelines: joined late, nothing tells which answer is whose\npipelined' "$out/go_pipelined.txt"
