@@ -192,8 +192,13 @@ impl Session {
                 let Some(found) = seek.search(&mut input, at) else { return };
                 self.found(&found, signals);
             } else if self.is_early(input) {
-                if self.talk.doubtful {
+                if self.talk.doubtful && self.early.bytes.is_empty() {
                     self.talk.contradict(at, signals);
+                    continue;
+                }
+                if self.talk.doubtful {
+                    // What is held was held when the place was certain; its end is not known.
+                    self.lose_server(at, signals);
                     continue;
                 }
                 if !self.early.hold(input, at) {

@@ -326,6 +326,17 @@ fn an_early_answer_is_held_and_an_old_one_is_none() {
 }
 
 #[test]
+fn a_held_answer_whose_question_is_lost_is_given_up() {
+    let mut talk = Talk::ready();
+    talk.server(&[tag("SELECT 4"), ready()].concat());
+    talk.gap(Side::Client, 30);
+    talk.server(&[tag("SELECT 5"), ready()].concat());
+    talk.client(&query("SELECT 1"));
+    talk.server(&[tag("SELECT 1"), ready()].concat());
+    assert_eq!(talk.told(), [(ONE, Some(1), Ending::Complete)]);
+}
+
+#[test]
 fn a_fatal_error_while_idle_answers_the_next_query() {
     let mut talk = Talk::ready();
     talk.server(&error("FATAL", "57P05"));
