@@ -179,7 +179,10 @@ fn wrap(prefix: &[&str], inner: &Command) -> Command {
 fn database_url(app: App, database: &Postgres) -> String {
     if app == App::Dotnet {
         let port = database.port();
-        return format!("Host=127.0.0.1;Port={port};Username=postgres;Database=postgres;SSL Mode=Disable");
+        // One connection for all requests: what is open does not depend on chance, and links by connection are wrong.
+        return format!(
+            "Host=127.0.0.1;Port={port};Username=postgres;Database=postgres;SSL Mode=Disable;Maximum Pool Size=1"
+        );
     }
     database.connection_string()
 }

@@ -33,8 +33,8 @@ impl Stats {
         self.0.iter().filter(|(name, _)| choose(name)).map(|(_, value)| value).sum()
     }
 
-    /// Requests and calls that were counted instead of reported: turns whose first bytes were lost in the kernel, and
-    /// documents that did not fit into a queue.
+    /// Requests and calls that were counted instead of reported: those whose first bytes were lost in the kernel, those
+    /// whose head was not understood for a gap, and those above the limit of open requests.
     pub fn lost_exchanges(&self) -> u64 {
         LOST_EXCHANGES.iter().map(|name| self.get(name)).sum()
     }
@@ -42,7 +42,7 @@ impl Stats {
 
 /// Counters that stand for one exchange (request or call) each.
 const LOST_EXCHANGES: [&str; 4] =
-    ["kernel.turns.lost", "stream.exchanges.lost", "send.queue.dropped.transactions", "send.queue.dropped.orphans"];
+    ["kernel.turns.lost", "trace.requests.lost", "trace.calls.lost", "trace.requests.over_limit"];
 
 fn flatten(prefix: &str, value: &Value, counters: &mut BTreeMap<String, u64>) {
     match value {

@@ -2,7 +2,7 @@
 
 use std::{thread, time::Duration};
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use apm_tests::{
     agent::Agent,
     http::{Answer, Connection},
@@ -134,11 +134,33 @@ impl State {
     }
 
     fn wait_for(&self, program: &Program, when: &str) -> Result<()> {
-        let same = wait::until("the same state", Duration::from_secs(10), || {
-            (Self::now(program).ok()? == *self).then_some(())
-        });
-        same.map_err(|_| anyhow!("{when}: was {self:?}, is {:?}", Self::now(program)))
+        let limit = Duration::from_secs(10);
+        let same = wait::until("the same state", limit, || (Self::now(program).ok()? == *self).then_some(()));
+        if same.is_ok() {
+            return Ok(());
+        }
+        let now = Self::now(program)?;
+        let (more, less) = (excess(&now.descriptors, &self.descriptors), excess(&self.descriptors, &now.descriptors));
+        bail!(
+            "{when}: descriptors more {more:?}, less {less:?}; signals {:?} → {:?}; tracer {}",
+            self.signals,
+            now.signals,
+            now.tracer
+        )
     }
+}
+
+/// Those of `all` that are not in `base`, each as often as it is more.
+fn excess(all: &[String], base: &[String]) -> Vec<String> {
+    let mut rest = base.to_vec();
+    let is_more = |descriptor: &&String| match rest.iter().position(|other| other == *descriptor) {
+        Some(position) => {
+            rest.swap_remove(position);
+            false
+        }
+        None => true,
+    };
+    all.iter().filter(is_more).cloned().collect()
 }
 
 /// `socket:[1234]` → `socket`: which socket it is does not matter, that it is one does.

@@ -18,6 +18,7 @@ const PRIVILEGES: i32 = 3;
 const KERNEL: i32 = 4;
 const TARGET: i32 = 5;
 const OUTPUT: i32 = 6;
+const RECORDING: i32 = 7;
 
 /// A refusal comes at once.
 const LIMIT: Duration = Duration::from_secs(20);
@@ -93,7 +94,7 @@ fn unwritable_output() -> Result<()> {
     let Some(_turn) = Turn::take(&[]) else { return Ok(()) };
     let file = "/proc/no-such-folder/documents.ndjson";
     refuse(&["run", "--pid", &own_pid(), "--file", file], OUTPUT, &[file])?;
-    refuse(&["record", "--pid", &own_pid(), "--output", file], OUTPUT, &[file])
+    refuse(&["record", "--pid", &own_pid(), "--output", file], RECORDING, &[file])
 }
 
 #[test]
@@ -103,7 +104,7 @@ fn recording_that_is_none() -> Result<()> {
     let output = folder.path().join("out.ndjson").display().to_string();
     let recording = folder.path().join("noise").display().to_string();
     fs::write(&recording, b"this is not a recording")?;
-    refuse(&["replay", &recording, "--file", &output], USAGE, &[&recording])
+    refuse(&["replay", &recording, "--file", &output], RECORDING, &[&recording])
 }
 
 /// A copy of the agent in a folder that everybody may enter.

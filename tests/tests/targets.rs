@@ -28,7 +28,7 @@ fn by_executable_only_that_one() -> Result<()> {
     let database = Postgres::start()?;
     let nginx = Nginx::start()?;
     let watched = Program::start(App::C, &database)?;
-    let watch = Watch::start(&["--exe", "*/c-server"])?;
+    let watch = Watch::start(&["--exe", "c-server"])?;
     http::get(nginx.port(), "/unwatched")?;
     http::get(watched.port(), "/item/1")?;
     let documents = watch.finish()?.documents;
@@ -44,14 +44,8 @@ fn by_port_and_by_process_together() -> Result<()> {
     let database = Postgres::start()?;
     let [first, second, third] = [Nginx::start()?, Nginx::start()?, Nginx::start()?];
     let program = Program::start(App::C, &database)?;
-    let watch = Watch::start(&[
-        "--port",
-        &first.port().to_string(),
-        "--pid",
-        &second.pid().to_string(),
-        "--exe",
-        "*/c-server",
-    ])?;
+    let watch =
+        Watch::start(&["--port", &first.port().to_string(), "--pid", &second.pid().to_string(), "--exe", "c-server"])?;
     for (port, path) in [(first.port(), "/port"), (second.port(), "/pid"), (third.port(), "/neither")] {
         http::get(port, path)?;
     }
@@ -72,7 +66,7 @@ fn all_but_the_excluded() -> Result<()> {
     let nginx = Nginx::start()?;
     let program = Program::start(App::C, &database)?;
     // The decoder must not be watched: what is sent to it would be seen, and sent.
-    let watch = Watch::start(&["--all", "--exclude-exe", "*/c-server", "--exclude-exe", "*/apm-server"])?;
+    let watch = Watch::start(&["--all", "--exclude-exe", "c-server", "--exclude-exe", "apm-server*"])?;
     http::get(program.port(), "/item/4")?;
     http::get(nginx.port(), "/all")?;
     let documents = watch.finish()?.documents;

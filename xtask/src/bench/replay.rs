@@ -5,12 +5,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use apm_tests::{
     agent::{self, Agent},
     load,
     nginx::Nginx,
     process,
+    stats::Stats,
 };
 use serde::Serialize;
 use tempfile::TempDir;
@@ -46,20 +47,14 @@ pub fn measure(duration: Duration) -> Result<Replay> {
     let output = folder.path().join("documents.ndjson");
     let mut command = std::process::Command::new("taskset");
     command.arg("-c").arg(AGENT_CORE.to_string()).arg(agent::command().get_program());
-    command.arg("replay").arg(&recording).arg("--file").arg(&output);
+    let stats = folder.path().join("stats.json");
+    command.arg("replay").arg(&recording).arg("--file").arg(&output).arg("--stats-file").arg(&stats);
     let start = Instant::now();
     let finished = agent::finish(&mut command, Duration::from_secs(300))?;
     let seconds = start.elapsed().as_secs_f64();
     ensure!(finished.code == Some(0), "replay failed:\n{}", finished.output);
-    let events = events(&finished.output)?;
+    let events = Stats::read(&stats)?.get("pipeline.events");
+    ensure!(events > 0, "the recording holds no events:\n{}", finished.output);
     let documents = fs::read_to_string(&output)?.lines().count() as u64;
     Ok(Replay { events, documents, seconds, events_per_second: events as f64 / seconds })
-}
-
-/// The agent says `… 12345 events …` at the end of a replay.
-fn events(output: &str) -> Result<u64> {
-    let words: Vec<&str> = output.split_whitespace().collect();
-    let pairs = words.windows(2).filter(|pair| pair.get(1).is_some_and(|word| word.starts_with("events")));
-    let number = pairs.filter_map(|pair| pair.first()?.replace(',', "").parse().ok()).next_back();
-    number.with_context(|| format!("the replay does not say how many events it read:\n{output}"))
 }
