@@ -44,7 +44,8 @@ pub struct EventHeader {
 
 /// The socket's bytes went out of the watched process (else they came in).
 pub const DATA_OUTGOING: u16 = 1;
-/// The socket is registered with an epoll instance: an event loop may serve it, the thread is no evidence.
+/// The socket does not block, or is registered with an epoll instance: an event loop may serve it, the thread is no evidence.
+/// Both are asked because a run time may read what is there already before it registers the socket (.NET does).
 pub const DATA_POLLED: u16 = 2;
 /// The read returned end of file; no bytes.
 pub const DATA_END: u16 = 4;

@@ -34,6 +34,8 @@ pub struct Offsets {
     pub file_private_data: u32,
     /// `file.f_ep` (`f_ep_links` before 5.11): not null while the file is registered with an epoll instance
     pub file_ep: u32,
+    /// `file.f_flags`
+    pub file_flags: u32,
     /// `file.f_ref` (6.13 on: 0 means one reference) or `file.f_count`
     pub file_ref: u32,
     /// Value of the reference count at `file_ref` that means "one holder": 0 for `f_ref`, 1 for `f_count`.
@@ -125,6 +127,7 @@ impl Settings {
             file_inode: 0,
             file_private_data: 0,
             file_ep: 0,
+            file_flags: 0,
             file_ref: 0,
             file_ref_one: 0,
             inode_mode: 0,

@@ -21,6 +21,9 @@ use crate::{
 const FILE_TYPE: u16 = 0o170_000;
 const SOCKET_TYPE: u16 = 0o140_000;
 
+/// `open(2)` flag, the same on x86-64 and arm64.
+const O_NONBLOCK: u32 = 0o4000;
+
 pub const AF_UNIX: u16 = 1;
 pub const AF_INET: u16 = 2;
 pub const AF_INET6: u16 = 10;
@@ -89,10 +92,13 @@ impl Socket {
         read_kernel(socket, offset!(socket_sk))
     }
 
-    /// Is the file registered with an epoll instance (`file.f_ep`)? Yes where the kernel cannot tell.
+    /// May an event loop serve it: is it registered with an epoll instance (`file.f_ep`), or does it not block
+    /// (`file.f_flags`)? Yes where the kernel cannot tell.
     #[inline(always)]
     pub fn polled(&self) -> bool {
-        offset!(file_ep) == ABSENT || read_kernel::<usize>(self.file, offset!(file_ep)).is_none_or(|list| list != 0)
+        offset!(file_ep) == ABSENT
+            || read_kernel::<usize>(self.file, offset!(file_ep)).is_none_or(|list| list != 0)
+            || read_kernel::<u32>(self.file, offset!(file_flags)).is_none_or(|flags| flags & O_NONBLOCK != 0)
     }
 
     /// Is the descriptor about to be closed the last one (`file.f_ref` or `f_count`)?

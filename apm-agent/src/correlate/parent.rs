@@ -51,9 +51,9 @@ pub trait ParentSource: Sync {
 /// Every source, best rank first.
 pub static PARENT_SOURCES: &[&dyn ParentSource] = &[&SameThread];
 
-/// The thread that made the call had read exactly one request it had not answered yet, from a socket no event loop
-/// watches. This is how servers with a thread or a process per request work, and only they: a thread of an event loop
-/// reads sockets that are registered with epoll, and those requests are not entered here (see `Requests::opened`).
+/// The thread that made the call had read exactly one request it had not answered yet, from a blocking socket no epoll
+/// instance knows. This is how servers with a thread or a process per request work, and only they: requests read from
+/// other sockets are not entered as their thread's (see `Requests::opened`).
 pub struct SameThread;
 
 impl ParentSource for SameThread {

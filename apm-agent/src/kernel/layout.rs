@@ -66,6 +66,7 @@ fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {
         file_private_data: need("file", "private_data")?,
         // Before 5.11 a list head, never null: of no use.
         file_ep: btf.offset("file", "f_ep").unwrap_or(ABSENT),
+        file_flags: need("file", "f_flags")?,
         file_ref,
         file_ref_one,
         inode_mode: need("inode", "i_mode")?,
