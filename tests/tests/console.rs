@@ -1,6 +1,6 @@
 //! The console: a tree of each transaction with its spans, the default when no server is given.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     agent::Agent,
     http,
@@ -18,12 +18,12 @@ fn tree_shows_transactions_with_their_spans() -> Result<()> {
     ensure!(http::get(program.port(), "/two/8")?.status == 200);
     ensure!(http::get(program.port(), "/error")?.status == 500);
     let console = agent.stop()?.console;
-    let position = |word: &str| console.lines().position(|line| line.contains(word));
-    let (first, second) = (position("/two/8"), position("/error"));
-    ensure!(first.is_some() && second.is_some(), "both requests are shown:\n{console}");
-    let lines: Vec<&str> = console.lines().collect();
-    let beneath = lines.get(first.unwrap_or(0) + 1..).unwrap_or_default();
-    ensure!(beneath.iter().take(2).all(|line| line.contains("SELECT")), "two spans beneath the first:\n{console}");
+    let (first, rest) = console.split_once("/two/8").context("the first request is shown")?;
+    let (beneath, second) = rest.split_once("/error").context("the second request is shown after it")?;
+    ensure!(!first.contains("SELECT") && second.contains("missing_table"), "{console}");
+    for statement in ["SELECT FROM items", "UPDATE items"] {
+        ensure!(beneath.contains(statement), "`{statement}` is not beneath its request:\n{console}");
+    }
     // Not a terminal: no escape sequences.
     ensure!(!console.contains('\x1b'), "{console:?}");
     Ok(())

@@ -81,7 +81,8 @@ fn two_queries_and_a_failed_one() -> Result<()> {
     let documents = watch.finish()?.documents;
     let two = documents.request("/two/33")?;
     let statements: Vec<&str> = documents.spans_of(two).map(|span| text(span, "span.db.statement")).collect();
-    let wanted = ["SELECT count(*) FROM items WHERE id <= 33", "SELECT name FROM items WHERE id = 33"];
+    let wanted =
+        ["SELECT count(*) FROM items WHERE id <= 33", "UPDATE items SET name = name WHERE id = 33 RETURNING name"];
     ensure!(wanted.iter().all(|wanted| statements.contains(wanted)), "{statements:?}");
     for span in documents.spans_of(two) {
         ensure!(text(span, "parent.id") == text(two, "transaction.id"), "{span}");

@@ -23,8 +23,8 @@ const RECORDING: i32 = 7;
 /// A refusal comes at once.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// Above the largest pid the kernel gives (`PID_MAX_LIMIT`, 2^22).
-const NO_PID: &str = "4194305";
+/// The largest pid there can be (`PID_MAX_LIMIT` - 1): no machine of ours gets so far.
+const NO_PID: &str = "4194303";
 
 /// User and group `nobody` of Debian.
 const NOBODY: u32 = 65_534;

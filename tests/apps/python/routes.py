@@ -1,7 +1,7 @@
 """What the Python services answer, behind http.server and behind gunicorn alike.
 
 /item/ID    one query whose text holds the ID
-/two/ID     two queries
+/two/ID     two unlike queries
 /error      a query that fails, answered with 500
 /slow?ms=N  an answer that takes N ms
 /call?url=U an outgoing HTTP request; its status is passed on
@@ -40,7 +40,7 @@ def answer(target):
         return (200, [json.dumps({"id": rows[0][0], "name": rows[0][1]}).encode()]) if rows else (404, [b"{}"])
     if name == "two" and rest.isdigit():
         count = query(f"SELECT count(*) FROM items WHERE id <= {int(rest)}")
-        rows = query(f"SELECT name FROM items WHERE id = {int(rest)}")
+        rows = query(f"UPDATE items SET name = name WHERE id = {int(rest)} RETURNING name")
         return 200, [json.dumps({"count": count[0][0], "name": rows[0][0]}).encode()]
     if name == "error":
         try:
