@@ -90,7 +90,11 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     let result = result(ctx);
     let call = arguments(number(ctx))?;
     let socket = socket(call.first)?;
-    if result == 0 || result == EINPROGRESS {
+    let mut error = -result;
+    if result == EINPROGRESS {
+        error = settled(socket.sock()?)? as i64;
+    }
+    if error == 0 {
         open(&socket, ROLE_CLIENT, started, 0);
         return None;
     }
@@ -100,9 +104,17 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     }
     let mut record = Record { header: header(kind::CONNECT_FAILED, 0), body: wanted(socket.inode, call.second, call.third) };
     record.body.started = started;
-    record.body.error = -result as u32;
+    record.body.error = error as u32;
     send_record(&record, lazy_wake());
     None
+}
+
+/// The error of an attempt that is said to be under way but has failed already: on loopback the refusal comes before
+/// connect returns. 0 while it is under way.
+#[inline(always)]
+fn settled(sock: usize) -> Option<u32> {
+    let state: u8 = read_kernel(sock, offset!(sock_state))?;
+    if state as u64 == CLOSED { read_kernel(sock, offset!(sock_err)) } else { Some(0) }
 }
 
 /// Where a connection attempt went, from the caller's `sockaddr`: a failed socket has forgotten it.

@@ -126,7 +126,7 @@ impl Pipeline {
             return;
         }
         let adopted = header.flags & OPEN_ADOPTED != 0;
-        let connection = Connection::new(open, adopted, header.pid, Arc::clone(instance));
+        let connection = Connection::new(open, adopted, header.pid, header.tid, Arc::clone(instance));
         self.counters.connections += 1;
         if let Some(old) = self.connections.insert(open.id, connection) {
             // A second connect on the same socket: what was open before is over.
@@ -137,15 +137,17 @@ impl Pipeline {
     fn connect_failed(&mut self, header: &Header, attempt: &event::Connection) {
         self.counters.connects_failed += 1;
         // Failures that come later are seen in a softirq, which runs on any thread: the connection knows whose it is.
-        let (instance, pid) = match self.connections.get(&attempt.id) {
-            Some(connection) => (Arc::clone(&connection.instance), header.pid),
-            None => match self.services.get(&header.pid) {
-                Some(instance) => (Arc::clone(instance), header.pid),
-                None => return,
-            },
+        let (instance, pid, tid) = match (self.connections.remove(&attempt.id), self.services.get(&header.pid)) {
+            (Some(connection), _) => {
+                (Arc::clone(&connection.instance), connection.holders.first().copied().unwrap_or(0), connection.opener)
+            }
+            (None, Some(instance)) => (Arc::clone(instance), header.pid, header.tid),
+            (None, None) => {
+                self.counters.events_unwatched += 1;
+                return;
+            }
         };
-        self.connections.remove(&attempt.id);
-        self.tracer.connect_failed(&instance, pid, header.tid, header.time, attempt.error, &attempt.remote);
+        self.tracer.connect_failed(&instance, pid, tid, header.time, attempt.error, &attempt.remote);
     }
 
     fn data(&mut self, header: &Header, id: u64, position: u64, bytes: &[u8]) {

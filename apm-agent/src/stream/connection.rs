@@ -72,8 +72,8 @@ pub struct Connection {
     pub addresses: Addresses,
     /// Which end we are, once that is known.
     pub role: Option<Role>,
-    /// When the attempt to connect began.
-    pub started: Option<u64>,
+    /// Thread that opened it.
+    pub opener: u32,
     join: Join,
     outgoing: Direction,
     incoming: Direction,
@@ -82,7 +82,7 @@ pub struct Connection {
 
 impl Connection {
     /// A connection just announced by the kernel. `adopted`: bytes have passed before.
-    pub fn new(open: &event::Connection, adopted: bool, pid: u32, instance: Arc<ServiceInstance>) -> Self {
+    pub fn new(open: &event::Connection, adopted: bool, pid: u32, tid: u32, instance: Arc<ServiceInstance>) -> Self {
         Self {
             instance,
             holders: vec![pid],
@@ -92,7 +92,7 @@ impl Connection {
                 ROLE_SERVER => Some(Role::Server),
                 _ => None,
             },
-            started: open.started,
+            opener: tid,
             join: if adopted { Join::Late } else { Join::Start },
             outgoing: Direction::default(),
             incoming: Direction::default(),
@@ -110,7 +110,7 @@ impl Connection {
             remote: Endpoint::Unknown,
             error: 0,
         };
-        let mut connection = Self::new(&open, true, pid, instance);
+        let mut connection = Self::new(&open, true, pid, 0, instance);
         let direction = if outgoing { &mut connection.outgoing } else { &mut connection.incoming };
         *direction = Direction::joined_at(position);
         connection
