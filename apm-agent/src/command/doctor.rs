@@ -7,15 +7,16 @@ use clap::ArgMatches;
 use super::{ExitCode, Failure, print};
 use crate::{
     config::{Color, Loaded, Settings},
+    kernel::KernelProbe,
     report::{
         Check, Probe, Status,
         system::{OutputCheck, System},
     },
 };
 
-/// Everything that is checked, in the order it is shown. The kernel layer's probes belong behind the system's.
+/// Everything that is checked, in the order it is shown: the causes first, then whether it works.
 fn probes(settings: &Settings) -> Vec<Box<dyn Probe + '_>> {
-    vec![Box::new(System::default()), Box::new(OutputCheck(&settings.outputs))]
+    vec![Box::new(System::default()), Box::new(KernelProbe), Box::new(OutputCheck(&settings.outputs))]
 }
 
 pub(super) fn command(loaded: &Loaded, matches: &ArgMatches) -> Result<ExitCode, Failure> {

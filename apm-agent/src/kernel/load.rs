@@ -41,6 +41,7 @@ pub struct Kernel {
     connections: HashMap<MapData, u64, ConnectionState>,
     counts: PerCpuArray<MapData, u64>,
     map_fds: Vec<std::os::fd::OwnedFd>,
+    typed: bool,
 }
 
 impl Kernel {
@@ -73,7 +74,7 @@ impl Kernel {
         for program in PROGRAMS {
             load_program(&mut programs, program)?;
         }
-        let mut kernel = Self::take_maps(programs)?;
+        let mut kernel = Self::take_maps(programs, settings.0.typed == 1)?;
         for program in PROGRAMS {
             attach_program(&mut kernel._programs, program)?;
         }
@@ -81,7 +82,7 @@ impl Kernel {
         Ok(kernel)
     }
 
-    fn take_maps(mut programs: Ebpf) -> Result<Self, KernelFailure> {
+    fn take_maps(mut programs: Ebpf, typed: bool) -> Result<Self, KernelFailure> {
         let mut map_fds = Vec::new();
         for (_, map) in programs.maps() {
             if let Ok(fd) = map_fd(map) {
@@ -96,7 +97,12 @@ impl Kernel {
         let processes = HashMap::try_from(take("PROCESSES")?).map_err(wrong)?;
         let connections = HashMap::try_from(take("CONNECTIONS")?).map_err(wrong)?;
         let counts = PerCpuArray::try_from(take("COUNTS")?).map_err(wrong)?;
-        Ok(Self { _programs: programs, events, processes, connections, counts, map_fds })
+        Ok(Self { _programs: programs, events, processes, connections, counts, map_fds, typed })
+    }
+
+    /// How the programs get at the kernel's structures here, for people.
+    pub fn access(&self) -> &'static str {
+        if self.typed { "typed kernel memory directly" } else { "kernel memory by probing, which costs more" }
     }
 
     /// Enters a process into the watched set, or changes its state.

@@ -7,12 +7,14 @@ mod btf;
 mod failure;
 mod layout;
 mod load;
+mod probe;
 mod program;
 mod self_test;
 mod tracefs;
 
 pub use failure::KernelFailure;
 pub use load::Kernel;
+pub use probe::KernelProbe;
 pub use program::{Hook, PROGRAMS, Program};
 
 /// Which processes the kernel programs capture as pending, until the caller has decided about them.
@@ -22,17 +24,4 @@ pub struct Admission {
     pub exec: bool,
     /// Every process that begins to listen: targets are chosen by port.
     pub listen: bool,
-}
-
-/// Reads the running kernel's structure layouts, as [`Kernel::load`] does.
-///
-/// # Errors
-/// A sentence that says what the kernel lacks.
-pub fn check_layout() -> Result<(), KernelFailure> {
-    layout::settings(Admission::default()).map(|_| ())
-}
-
-/// Is a tracefs mounted where everybody looks for it?
-pub fn tracefs_mounted() -> bool {
-    tracefs::mounted()
 }

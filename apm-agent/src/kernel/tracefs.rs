@@ -9,7 +9,7 @@ use super::KernelFailure;
 const PLACES: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
 /// Is it mounted where everybody looks for it?
-pub fn mounted() -> bool {
+fn mounted() -> bool {
     PLACES.iter().any(|place| Path::new(place).join("events").is_dir())
 }
 
