@@ -35,16 +35,6 @@ impl Residue {
     }
 }
 
-/// Bytes of kernel memory that the maps held by a process take.
-///
-/// # Errors
-/// If bpftool fails.
-pub fn map_bytes(pid: u32) -> Result<u64> {
-    let maps = list("map")?;
-    let ours = maps.iter().filter(|map| holders(map).any(|holder| holder == u64::from(pid)));
-    Ok(ours.filter_map(|map| map.get("bytes_memlock").and_then(Value::as_u64)).sum())
-}
-
 fn list(kind: &str) -> Result<Vec<Value>> {
     let output = Command::new(BPFTOOL).args(["-j", kind, "list"]).output().context("could not start bpftool")?;
     ensure!(output.status.success(), "bpftool {kind} list: {}", String::from_utf8_lossy(&output.stderr));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use apm_tests::{agent::Agent, process, residue, wait};
+use apm_tests::{agent::Agent, process, wait};
 use tempfile::TempDir;
 
 use super::{
@@ -57,8 +57,8 @@ pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
     wait_until_idle(agent.pid())?;
     let cpu = process::cpu_time(agent.pid()).saturating_sub(before);
     let resident = process::resident_bytes(agent.pid())?;
-    let maps = residue::map_bytes(agent.pid())?;
     let stats = agent.stop()?.stats;
+    let maps = stats.get("kernel.map_bytes");
     let (events_lost, exchanges_lost) = (stats.get("kernel.events.lost"), stats.lost_exchanges());
     Ok(Pair { bare, watched, agent: Cost { cpu, resident, maps, events_lost, exchanges_lost } })
 }
