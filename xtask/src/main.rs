@@ -10,6 +10,7 @@ mod bench;
 mod debian;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod matrix;
 mod setup;
 mod shell;
