@@ -15,9 +15,9 @@ const BPFTOOL: &str = "/usr/sbin/bpftool";
 
 /// Most instructions the verifier may walk for one program. The kernel's limit is a million; a program that comes near
 /// costs seconds to load, and has its captured state in registers instead of in the scratch record (`transfer.rs`).
-const MOST_VERIFIED: u32 = 60_000;
+const MOST_VERIFIED: u32 = 125_000;
 /// Of all programs together.
-const MOST_VERIFIED_TOGETHER: u32 = 400_000;
+const MOST_VERIFIED_TOGETHER: u32 = 800_000;
 
 #[test]
 fn every_program_is_loaded_and_small() {
@@ -25,10 +25,8 @@ fn every_program_is_loaded_and_small() {
     let kernel = Kernel::load(Admission::default()).expect("it loads");
     let counts = kernel.verified_instructions();
     assert_eq!(counts.len(), PROGRAMS.len());
-    for (name, count) in &counts {
-        let count = count.expect("the kernel tells since 5.16");
-        assert!(count > 0 && count < MOST_VERIFIED, "`{name}`: {count} instructions verified");
-    }
+    let large = |count: &Option<u32>| !(1..MOST_VERIFIED).contains(&count.expect("the kernel tells since 5.16"));
+    assert!(!counts.iter().any(|(_, count)| large(count)), "instructions verified: {counts:?}");
     let together: u32 = counts.iter().filter_map(|(_, count)| *count).sum();
     assert!(together < MOST_VERIFIED_TOGETHER, "{together} instructions verified: {counts:?}");
 }

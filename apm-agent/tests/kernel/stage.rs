@@ -19,7 +19,7 @@ use super::seen::{Seen, Told, read};
 /// How long what happens at once may take on a loaded machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Held by each test that attaches. The same lock as the end-to-end tests' (`LOCK` of `tests/src/turn.rs`).
+/// Held by each test that attaches. The same lock as the end-to-end tests' (`lock` of `tests/src/turn.rs`).
 pub struct Turn {
     _lock: File,
 }
