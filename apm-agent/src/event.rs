@@ -1,5 +1,10 @@
 //! Kernel events as user space reads them: from the ring buffer or from a recording, the same bytes.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use apm_common::event::{self as wire, kind};

@@ -3,6 +3,11 @@
 //! A header (magic, layout version, seed of the ids, wall clock), then frames: one byte of kind, four bytes of length,
 //! the bytes. Numbers are in the byte order of the machine, like the events themselves.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use std::{
     fs::File,
     io::{self, BufReader, BufWriter, Read, Write},
@@ -142,8 +147,8 @@ impl Recorder {
 }
 
 /// Reads a recording.
-pub struct Replay {
-    file: BufReader<File>,
+pub struct Replay<R = BufReader<File>> {
+    source: R,
     /// Seed of the ids.
     pub seed: u64,
     /// Wall clock at the beginning.
@@ -158,9 +163,18 @@ impl Replay {
     /// # Errors
     /// When it cannot be read, or is none that this agent understands.
     pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        let mut file = BufReader::with_capacity(256 * 1024, File::open(path)?);
+        Self::read(BufReader::with_capacity(256 * 1024, File::open(path)?))
+    }
+}
+
+impl<R: Read> Replay<R> {
+    /// Reads a recording from its first byte.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is none that this agent understands.
+    pub fn read(mut source: R) -> Result<Self, RecordingError> {
         let mut head = [0; 36];
-        file.read_exact(&mut head).map_err(|_| RecordingError::NotARecording)?;
+        source.read_exact(&mut head).map_err(|_| RecordingError::NotARecording)?;
         let (magic, rest) = head.split_first_chunk::<16>().ok_or(RecordingError::NotARecording)?;
         let (version, rest) = rest.split_first_chunk::<4>().ok_or(RecordingError::NotARecording)?;
         let (seed, rest) = rest.split_first_chunk::<8>().ok_or(RecordingError::NotARecording)?;
@@ -173,7 +187,7 @@ impl Replay {
             return Err(RecordingError::OtherLayout { found });
         }
         let clock = Clock { offset: i64::from_ne_bytes(*offset) };
-        Ok(Self { file, seed: u64::from_ne_bytes(*seed), clock, frame: Vec::new(), frames: 0 })
+        Ok(Self { source, seed: u64::from_ne_bytes(*seed), clock, frame: Vec::new(), frames: 0 })
     }
 
     /// The next frame; `None` at the end.
@@ -183,9 +197,9 @@ impl Replay {
     pub fn frame(&mut self) -> Result<Option<Frame<'_>>, RecordingError> {
         let mut head = [0; 5];
         let damaged = RecordingError::Damaged { frames: self.frames };
-        match self.file.read(&mut head[..1])? {
+        match self.source.read(&mut head[..1])? {
             0 => return Ok(None),
-            _ => self.file.read_exact(&mut head[1..]).map_err(|_| RecordingError::Damaged { frames: self.frames })?,
+            _ => self.source.read_exact(&mut head[1..]).map_err(|_| RecordingError::Damaged { frames: self.frames })?,
         }
         let [kind, length @ ..] = head;
         let length = u32::from_ne_bytes(length);
@@ -193,7 +207,7 @@ impl Replay {
             return Err(damaged);
         }
         self.frame.clear();
-        let read = (&mut self.file).take(length.into()).read_to_end(&mut self.frame)?;
+        let read = (&mut self.source).take(length.into()).read_to_end(&mut self.frame)?;
         if read != length as usize {
             return Err(damaged);
         }

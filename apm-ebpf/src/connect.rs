@@ -17,7 +17,7 @@ use crate::{
     registers::arguments,
     ring::{Record, count, header, lazy_wake, send_record},
     settings::{number, offset, read_kernel, read_user, result},
-    socket::{AF_INET, AF_INET6, AF_UNIX, describe, is_stream, open, socket, socket_of_file},
+    socket::{AF_INET, AF_INET6, AF_UNIX, Socket, describe, is_stream, open, socket, socket_of_file},
 };
 
 const EINTR: i64 = -4;
@@ -90,11 +90,8 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     let result = result(ctx);
     let call = arguments(number(ctx))?;
     let socket = socket(call.first)?;
-    let mut error = -result;
-    if result == EINPROGRESS {
-        error = settled(socket.sock()?)? as i64;
-    }
-    if error == 0 {
+    let result = if result == EINPROGRESS { failed_already(&socket).unwrap_or(result) } else { result };
+    if result == 0 || result == EINPROGRESS {
         open(&socket, ROLE_CLIENT, started, 0);
         return None;
     }
@@ -104,17 +101,19 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     }
     let mut record = Record { header: header(kind::CONNECT_FAILED, 0), body: wanted(socket.inode, call.second, call.third) };
     record.body.started = started;
-    record.body.error = error as u32;
+    record.body.error = -result as u32;
     send_record(&record, lazy_wake());
     None
 }
 
-/// The error of an attempt that is said to be under way but has failed already: on loopback the refusal comes before
-/// connect returns. 0 while it is under way.
+/// Error of an attempt that failed before `connect` could return that it takes a while: on loopback the refusal is
+/// there when the call lets go of the socket, and `set_state` did not know the connection yet.
 #[inline(always)]
-fn settled(sock: usize) -> Option<u32> {
+fn failed_already(socket: &Socket) -> Option<i64> {
+    let sock = socket.sock()?;
     let state: u8 = read_kernel(sock, offset!(sock_state))?;
-    if state as u64 == CLOSED { read_kernel(sock, offset!(sock_err)) } else { Some(0) }
+    let error: u32 = read_kernel(sock, offset!(sock_err))?;
+    (state as u64 == CLOSED && error != 0).then_some(-(error as i64))
 }
 
 /// Where a connection attempt went, from the caller's `sockaddr`: a failed socket has forgotten it.

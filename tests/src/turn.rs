@@ -73,7 +73,8 @@ pub fn find_program(name: &str) -> Option<std::path::PathBuf> {
 }
 
 fn lock() -> Result<File> {
-    // Agents of other checkouts would disturb as much as those of this one, so the lock is the machine's.
+    // Agents of other checkouts would disturb as much as those of this one, so the lock is the machine's. The tests of
+    // the kernel programs (`apm-agent/tests/kernel/stage.rs`) take the same.
     let path = std::env::temp_dir().join("apm-agent-tests.lock");
     let file = File::options().create(true).append(true).open(&path);
     let file = file.with_context(|| format!("could not open {}", path.display()))?;

@@ -10,6 +10,7 @@ mod bench;
 mod debian;
 mod demo;
 mod ebpf;
+mod fuzz;
 mod matrix;
 mod setup;
 mod shell;
@@ -32,6 +33,8 @@ enum Task {
     Setup,
     /// Prepare the machine, build everything and run all tests
     Test(test::Arguments),
+    /// Run every fuzz target for a minute, as `test --fuzz` does in the end
+    Fuzz,
     /// Start a small real service, watch it and print what is seen
     Demo,
     /// Measure what watching costs: paired, interleaved runs with and without the agent
@@ -55,6 +58,7 @@ fn run() -> anyhow::Result<()> {
         Task::Ebpf(arguments) => ebpf::run(&arguments),
         Task::Setup => setup::run(),
         Task::Test(arguments) => test::run(&arguments),
+        Task::Fuzz => fuzz::run(),
         Task::Demo => demo::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Matrix => matrix::run(),

@@ -1,6 +1,8 @@
 //! What every parser's fuzz target does: decodes the input into what may happen on a connection, plays it, and checks
 //! what every parser promises for any bytes: no panic, exactly one `Done` for each `Opened`, bounded memory.
 
+pub mod pipeline;
+
 use apm_agent::exchange::{Side, Signal, Stamp};
 use apm_agent::protocol::{Join, PROTOCOLS, Protocol};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -31,6 +33,11 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// Bytes in use now, all threads together.
+pub fn bytes_in_use() -> usize {
+    IN_USE.load(Relaxed)
+}
 
 /// Defines the fuzz target of a protocol, by its name in `PROTOCOLS`.
 #[macro_export]

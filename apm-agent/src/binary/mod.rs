@@ -2,6 +2,11 @@
 //!
 //! Files are read in pieces and never mapped: a file that is cut while we read it must not kill the agent.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use std::{
     fs::File,
     io,

@@ -3,6 +3,11 @@
 //! These are the values the rest of the pipeline hands on; `correlate` gives them their place in a trace and
 //! `intake` writes them down in Elastic's words.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use crate::correlate::{SpanId, TraceId};
 
 pub mod compression;

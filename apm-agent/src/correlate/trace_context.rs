@@ -3,6 +3,11 @@
 //! Sources: W3C Trace Context level 1 (`traceparent`, `tracestate`) and Elastic's agent specification (the `es` entry,
 //! `elastic-apm-traceparent`, `trace_continuation_strategy`). Test vectors: the working group's, as kept by Elastic.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use super::{SpanId, TraceId};
 use crate::{config::Continuation, exchange::TraceHeaders};
 

@@ -4,6 +4,11 @@
 //! limits, for it refuses a whole event over one long string; what is unknown is left out, never `null`. Ids are
 //! hexadecimal, times are integers of µs since 1970, durations are numbers of ms.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use std::borrow::Cow;
 
 use serde::Serialize;

@@ -3,6 +3,11 @@
 //! Own code because aya-obj keeps members to itself, and general BTF crates copy all 100,000 types of a kernel onto the
 //! heap: this one looks up a few dozen members in place.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use super::KernelFailure;
 
 const MAGIC: u16 = 0xeb9f;
@@ -10,6 +15,8 @@ const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 /// Anonymous members nest a few levels; more is a malformed file.
 const DEEPEST: u32 = 8;
+/// Members looked at in one search, at most: a malformed file may nest a thousand members in each of a thousand.
+const MOST_MEMBERS: u32 = 1 << 16;
 
 /// A BTF file and where each of its types starts.
 pub struct Btf {
@@ -53,20 +60,22 @@ impl Btf {
 
     /// Byte offset of `member` in the structure `name`, looking into anonymous members too.
     pub fn offset(&self, name: &str, member: &str) -> Option<u32> {
+        let mut left = MOST_MEMBERS;
         (1..self.types.len()).find_map(|id| {
             let found = self.read(id)?;
             let is_aggregate = found.kind == KIND_STRUCT || found.kind == KIND_UNION;
             (is_aggregate && found.members > 0 && self.is_named(found.name, name))
-                .then(|| self.member(&found, member, 0))
+                .then(|| self.member(&found, member, 0, &mut left))
                 .flatten()
         })
     }
 
-    fn member(&self, aggregate: &Type, wanted: &str, depth: u32) -> Option<u32> {
+    fn member(&self, aggregate: &Type, wanted: &str, depth: u32, left: &mut u32) -> Option<u32> {
         if depth > DEEPEST {
             return None;
         }
         (0..aggregate.members).find_map(|index| {
+            *left = left.checked_sub(1)?;
             let at = aggregate.first_member + index * 12;
             let name = u32_at(&self.bytes, at)?;
             let bits = u32_at(&self.bytes, at + 8)?;
@@ -76,7 +85,7 @@ impl Btf {
             }
             let inner = self.read(usize::try_from(u32_at(&self.bytes, at + 4)?).ok()?)?;
             let is_aggregate = inner.kind == KIND_STRUCT || inner.kind == KIND_UNION;
-            is_aggregate.then(|| self.member(&inner, wanted, depth + 1)).flatten().map(|within| offset + within)
+            is_aggregate.then(|| self.member(&inner, wanted, depth + 1, left)).flatten().map(|within| offset + within)
         })
     }
 

@@ -35,7 +35,7 @@ const IGNORED: u8 = 1;
 
 /// The loaded programs. Dropping it detaches and unloads them.
 pub struct Kernel {
-    _programs: Ebpf,
+    programs: Ebpf,
     events: RingBuf<MapData>,
     processes: HashMap<MapData, u32, PodProcess>,
     connections: HashMap<MapData, u64, ConnectionState>,
@@ -76,7 +76,7 @@ impl Kernel {
         }
         let mut kernel = Self::take_maps(programs, settings.0.typed == 1)?;
         for program in PROGRAMS {
-            attach_program(&mut kernel._programs, program)?;
+            attach_program(&mut kernel.programs, program)?;
         }
         self_test::run(&mut kernel)?;
         Ok(kernel)
@@ -97,7 +97,7 @@ impl Kernel {
         let processes = HashMap::try_from(take("PROCESSES")?).map_err(wrong)?;
         let connections = HashMap::try_from(take("CONNECTIONS")?).map_err(wrong)?;
         let counts = PerCpuArray::try_from(take("COUNTS")?).map_err(wrong)?;
-        Ok(Self { _programs: programs, events, processes, connections, counts, map_fds, typed })
+        Ok(Self { programs, events, processes, connections, counts, map_fds, typed })
     }
 
     /// How the programs get at the kernel's structures here, for people.
@@ -167,6 +167,15 @@ impl Kernel {
                 (name, sum)
             })
             .collect()
+    }
+
+    /// Instructions the verifier walked for each program (`verified_insns` of its fdinfo); kernels before 5.16 do not tell.
+    pub fn verified_instructions(&self) -> Vec<(&'static str, Option<u32>)> {
+        let count = |program: &Program| {
+            let loaded = self.programs.program(program.name)?;
+            loaded.info().ok()?.verified_instruction_count()
+        };
+        PROGRAMS.iter().map(|program| (program.name, count(program))).collect()
     }
 
     /// Bytes of kernel memory the maps take now (`memlock` of their fdinfo).

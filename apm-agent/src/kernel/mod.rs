@@ -3,7 +3,7 @@
 //! Loads the embedded BPF object with offsets from the running kernel's BTF, attaches it to tracepoints, shows by a
 //! round trip of its own bytes that it works here, and hands on raw records.
 
-mod btf;
+pub mod btf;
 mod failure;
 mod layout;
 mod load;

@@ -3,6 +3,11 @@
 //! Sans I/O: events come in by [`Pipeline::handle`], documents go out through an [`Output`], and what the kernel should
 //! know comes back as [`Wish`]es. So the same events give the same documents, live or from a recording.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 mod close;
 mod counters;
 

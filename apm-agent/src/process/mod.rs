@@ -3,6 +3,11 @@
 //! Own small readers: a process may vanish between two reads and may name itself as it likes, so everything is an
 //! [`Option`] or a [`ProcessError`], every read has a cap, and no text from a process is trusted to be UTF-8.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use std::{
     fs, io,
     io::Read,

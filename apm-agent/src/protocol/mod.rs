@@ -8,6 +8,11 @@
 //! `tests/transcripts/<name>/`, a fuzz target in `apm-agent/fuzz/`, a row in the README's matrix
 //! (`cargo xtask matrix`). A test walks the list and fails if a piece is missing.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 use crate::exchange::{Side, Signal, Stamp};
 
 pub mod http1;

@@ -3,6 +3,11 @@
 //! A connection first collects evidence of its protocol, bounded by [`EVIDENCE_BYTES`]; then it hands every byte on and
 //! keeps none itself. What is never recognised is given up, and the kernel is told to send no more of it.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 mod connection;
 mod direction;
 

@@ -3,6 +3,7 @@
 
 mod replay;
 mod script;
+mod seeds;
 mod truth;
 
 use apm_agent::exchange::Signal;
