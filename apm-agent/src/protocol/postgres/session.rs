@@ -192,8 +192,13 @@ impl Session {
                 let Some(found) = seek.search(&mut input, at) else { return };
                 self.found(&found, signals);
             } else if self.is_early(input) {
-                if self.talk.doubtful {
+                if self.talk.doubtful && self.early.bytes.is_empty() && self.phase == Phase::Session {
                     self.talk.contradict(at, signals);
+                    continue;
+                }
+                if self.talk.doubtful {
+                    // Bytes held before the place became doubtful: what they belong to is lost, too.
+                    self.lose_server(at, signals);
                     continue;
                 }
                 if !self.early.hold(input, at) {
