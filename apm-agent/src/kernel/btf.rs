@@ -85,7 +85,7 @@ impl Btf {
             }
             let inner = self.read(usize::try_from(u32_at(&self.bytes, at + 4)?).ok()?)?;
             let is_aggregate = inner.kind == KIND_STRUCT || inner.kind == KIND_UNION;
-            is_aggregate.then(|| self.member(&inner, wanted, depth + 1, left)).flatten().map(|within| offset + within)
+            is_aggregate.then(|| self.member(&inner, wanted, depth + 1, left)).flatten()?.checked_add(offset)
         })
     }
 
@@ -140,6 +140,17 @@ mod tests {
         assert!(
             Btf::parse(vec![0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 99, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err()
         );
+    }
+
+    #[test]
+    fn offsets_that_add_up_to_too_much_are_none() {
+        // Structure `a` has two members as far away as can be: one without a name that is `a` itself, and `b`.
+        let word = |value: u32| value.to_ne_bytes();
+        let header = [word(0x0001_eb9f), word(24), word(0), word(36), word(36), word(5)].concat();
+        let members = [word(0), word(1), word(u32::MAX), word(3), word(1), word(u32::MAX)].concat();
+        let structure = [word(1), word(0x0400_0002), word(8)].concat();
+        let btf = Btf::parse([&header[..], &structure, &members, b"\0a\0b\0"].concat()).expect("well formed");
+        assert_eq!(btf.offset("a", "b"), Some(u32::MAX / 8), "the one whose offset is a number");
     }
 
     #[test]

@@ -271,9 +271,8 @@ fn refused_or<E: std::error::Error + 'static>(
 ) -> KernelFailure {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(source) = error.downcast_ref::<io::Error>()
-            && source.kind() == io::ErrorKind::PermissionDenied
-        {
+        let source = error.downcast_ref::<io::Error>();
+        if source.is_some_and(|source| source.kind() == io::ErrorKind::PermissionDenied) {
             return KernelFailure::Refused { what: what.into(), source: io::ErrorKind::PermissionDenied.into() };
         }
         cause = error.source();

@@ -95,10 +95,9 @@ impl Pipeline {
 
     /// Ends everything that is open: nobody watches any more.
     pub fn finish(&mut self, time: u64, output: &mut dyn Output) {
-        let at = Stamp { time, mark: 0 };
         let ids: Vec<u64> = self.connections.keys().copied().collect();
         for id in ids {
-            self.with_connection(id, |connection, signals| connection.finish(at, signals));
+            self.finish_connection(id, time);
         }
         self.connections.clear();
         self.deliver(output);
@@ -133,6 +132,7 @@ impl Pipeline {
         let adopted = header.flags & OPEN_ADOPTED != 0;
         let connection = Connection::new(open, adopted, header.pid, header.tid, Arc::clone(instance));
         self.counters.connections += 1;
+        self.finish_connection(open.id, header.time);
         if let Some(old) = self.connections.insert(open.id, connection) {
             // A second connect on the same socket: what was open before is over.
             self.counters.connections_replaced += u64::from(old.role.is_some());
@@ -141,6 +141,7 @@ impl Pipeline {
 
     fn connect_failed(&mut self, header: &Header, attempt: &event::Connection) {
         self.counters.connects_failed += 1;
+        self.finish_connection(attempt.id, header.time);
         // Failures that come later are seen in a softirq, which runs on any thread: the connection knows whose it is.
         let (instance, pid, tid) = match (self.connections.remove(&attempt.id), self.services.get(&header.pid)) {
             (Some(connection), _) => {
@@ -197,6 +198,12 @@ impl Pipeline {
         self.counters.connections_unannounced += 1;
         self.connections.insert(id, connection);
         true
+    }
+
+    /// What is open on a connection will not be followed any more.
+    fn finish_connection(&mut self, id: u64, time: u64) {
+        let at = Stamp { time, mark: 0 };
+        self.with_connection(id, |connection, signals| connection.finish(at, signals));
     }
 
     /// Lets `act` work on a connection, and then follows the signals it gave.

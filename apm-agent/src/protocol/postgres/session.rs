@@ -192,7 +192,7 @@ impl Session {
                 let Some(found) = seek.search(&mut input, at) else { return };
                 self.found(&found, signals);
             } else if self.is_early(input) {
-                if self.talk.doubtful && self.early.bytes.is_empty() {
+                if self.talk.doubtful && self.early.bytes.is_empty() && self.phase == Phase::Session {
                     self.talk.contradict(at, signals);
                     continue;
                 }
