@@ -178,7 +178,7 @@ impl<A: Admit> Live<A> {
                 }
             }
             Decision::Leave => {
-                self.desk.services.remove(&pid);
+                self.desk.retire(pid);
                 self.kernel.forget(pid);
             }
         }
@@ -235,9 +235,9 @@ impl<A: Admit> Desk<A> {
                 self.pass(&header, &event, record);
             }
             Event::Exit { .. } => {
-                self.services.remove(&header.pid);
-                self.admit.gone(header.pid);
                 self.pass(&header, &event, record);
+                self.admit.gone(header.pid);
+                self.retire(header.pid);
             }
             Event::Open(open) if header.flags & OPEN_ADOPTED != 0 && open.role == ROLE_UNKNOWN => {
                 let role = self.role(&header, open);
@@ -248,6 +248,16 @@ impl<A: Admit> Desk<A> {
                 }
             }
             _ => self.pass(&header, &event, record),
+        }
+    }
+
+    /// A process is no longer watched; with its last one an instance's stream can end.
+    fn retire(&mut self, pid: u32) {
+        let Some(instance) = self.services.remove(&pid) else {
+            return;
+        };
+        if !self.services.values().any(|other| Arc::ptr_eq(other, &instance)) {
+            self.output.retire(&instance);
         }
     }
 

@@ -134,7 +134,7 @@ impl System {
             Some(_) => Check::fail(
                 name,
                 ExitCode::Privileges,
-                "the agent runs in a pid namespace of its own and cannot see the processes the kernel tells of",
+                "runs in a pid namespace of its own and cannot see the processes the kernel tells of",
                 "start its container with the host's pid namespace (`hostPID: true`, `--pid=host`)",
             ),
             None => Check::warn(name, "cannot tell whether they are the host's", "mount `/proc`"),
@@ -370,8 +370,8 @@ fn certificate(path: &Path) -> Check {
 /// The check `run` makes before it asks the kernel: one clear sentence instead of an error number.
 pub fn may_run() -> Result<(), Check> {
     let own = Proc::default().process(std::process::id()).ok().and_then(|process| process.status());
-    let check = privileges(&own.unwrap_or_default());
-    if check.code == ExitCode::Ok { Ok(()) } else { Err(check) }
+    let checks = [privileges(&own.unwrap_or_default()), System::default().pid_namespace()];
+    checks.into_iter().find(|check| check.code != ExitCode::Ok).map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
