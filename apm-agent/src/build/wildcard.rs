@@ -15,6 +15,8 @@ pub struct Wildcard {
     /// What stands between the stars, if it is all ASCII; texts mostly are too, and bytes compare much faster.
     parts: Option<Vec<Vec<u8>>>,
     ignore_case: bool,
+    /// As in [`letters`]: a text that lacks one of them cannot match.
+    letters: u32,
 }
 
 impl Wildcard {
@@ -24,7 +26,9 @@ impl Wildcard {
         let text = source.strip_prefix(CASE_SENSITIVE).unwrap_or(source);
         let pattern = text.chars().map(|character| fold(character, ignore_case)).collect();
         let parts = text.is_ascii().then(|| text.split('*').map(|part| part.as_bytes().to_vec()).collect());
-        Self { source: source.to_owned(), pattern, parts, ignore_case }
+        // A letter that is not ASCII may have one in ASCII as its other case, so such a text or pattern shows nothing.
+        let letters = if text.is_ascii() { text.split('*').map(letters).fold(0, |all, some| all | some) } else { 0 };
+        Self { source: source.to_owned(), pattern, parts, ignore_case, letters }
     }
 
     /// The pattern without its case prefix.
@@ -102,13 +106,19 @@ impl Wildcards {
 
     /// The first pattern that matches.
     pub fn first_match(&self, text: &str) -> Option<&Wildcard> {
-        self.0.iter().find(|pattern| pattern.matches(text))
+        let letters = if text.is_ascii() { letters(text) } else { u32::MAX };
+        self.0.iter().find(|pattern| pattern.letters & !letters == 0 && pattern.matches(text))
     }
 
     /// Any pattern matches.
     pub fn matches(&self, text: &str) -> bool {
         self.first_match(text).is_some()
     }
+}
+
+/// A bit for each ASCII letter of the text, whatever its case; other characters share these bits.
+fn letters(text: &str) -> u32 {
+    text.bytes().fold(0, |bits, byte| bits | 1 << (byte & 31))
 }
 
 fn fold(character: char, ignore_case: bool) -> char {
@@ -135,6 +145,7 @@ mod tests {
                 let wildcard = Wildcard::new(&pattern);
                 for (text, expected) in texts {
                     assert_eq!(wildcard.matches(&text), expected, "{group}: {pattern} on {text}");
+                    assert_eq!(Wildcards::new(&[&pattern]).matches(&text), expected, "{group}: {pattern} on {text}");
                     cases += 1;
                 }
             }
@@ -178,6 +189,7 @@ mod tests {
         fn means_the_same_by_bytes_and_by_characters(pattern in "(\\(\\?-i\\))?[aBk*]{0,8}", text in "[AbK]{0,12}") {
             let wildcard = Wildcard::new(&pattern);
             assert_eq!(wildcard.matches(&text), wildcard.matches_characters(&text));
+            assert_eq!(Wildcards::new(&[&pattern]).matches(&text), wildcard.matches_characters(&text));
         }
     }
 }
