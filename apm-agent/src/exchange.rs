@@ -88,7 +88,8 @@ pub struct Exchange {
     pub request_end: Option<Nanos>,
     /// First byte of the (final) response, when one came.
     pub response_start: Option<Nanos>,
-    /// When the exchange ended: last byte of the response, or the abort.
+    /// When the exchange ended: last byte of the response, or the abort. After a loss: when it was noticed, or when the
+    /// answer came that settled the doubt which answer is whose; the response itself may have ended before.
     pub closed: Stamp,
     /// How it ended.
     pub ending: Ending,

@@ -7,21 +7,24 @@ pub const REDACTED: &str = "[REDACTED]";
 
 /// Headers to report: none when `capture_headers` is off; values hidden where the name says so. In `Cookie` each cookie
 /// is hidden by its own name, and the header stays.
-pub fn headers(headers: &[(String, String)], rules: &Rules) -> Vec<(String, String)> {
+pub fn headers(mut headers: Vec<(String, String)>, rules: &Rules) -> Vec<(String, String)> {
     if !rules.headers {
         return Vec::new();
     }
-    headers.iter().map(|(name, value)| (name.clone(), header_value(name, value, rules))).collect()
+    for (name, value) in &mut headers {
+        if let Some(hidden) = hidden_value(name, value, rules) {
+            *value = hidden;
+        }
+    }
+    headers
 }
 
-fn header_value(name: &str, value: &str, rules: &Rules) -> String {
+/// What to write instead of the value; `None`: it may be seen.
+fn hidden_value(name: &str, value: &str, rules: &Rules) -> Option<String> {
     if rules.sanitize.matches(name) {
-        return REDACTED.to_owned();
+        return Some(REDACTED.to_owned());
     }
-    match name.eq_ignore_ascii_case("cookie") {
-        true => cookies(value, rules),
-        false => value.to_owned(),
-    }
+    name.eq_ignore_ascii_case("cookie").then(|| cookies(value, rules))
 }
 
 fn cookies(header: &str, rules: &Rules) -> String {
@@ -39,7 +42,7 @@ mod tests {
 
     fn sanitised(list: &[(&str, &str)], capture: Capture) -> Vec<(String, String)> {
         let list: Vec<_> = list.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        headers(&list, &Rules::new(&capture))
+        headers(list, &Rules::new(&capture))
     }
 
     #[test]

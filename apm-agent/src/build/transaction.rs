@@ -27,25 +27,25 @@ pub fn is_ignored(target: &str, rules: &Rules) -> bool {
 /// Describes a request. `route` is the framework's pattern, where somebody knows it.
 pub fn from_http(
     exchange: &Exchange,
-    http: &Http,
+    http: Http,
     route: Option<&str>,
     addresses: &Addresses,
     rules: &Rules,
 ) -> RequestParts {
-    let url = url::of_server(http, addresses);
+    let url = url::of_server(&http, addresses);
     RequestParts {
         name: naming::transaction(&http.method, route, &url.pathname, rules),
         result: http.status.map(result),
-        outcome: outcome::of_http_server(exchange, http),
+        outcome: outcome::of_http_server(exchange, &http),
         http: HttpContext {
-            method: http.method.clone(),
+            method: http.method,
             version: http.version.to_owned(),
             url,
-            headers: sanitize::headers(&http.headers, rules),
+            headers: sanitize::headers(http.headers, rules),
             body_redacted: http.has_request_body,
             remote_address: addresses.remote.ip(),
             status: http.status,
-            response_headers: sanitize::headers(&http.response_headers, rules),
+            response_headers: sanitize::headers(http.response_headers, rules),
         },
     }
 }
@@ -88,7 +88,7 @@ mod tests {
         let addresses =
             Addresses { remote: Endpoint::Ip("[::ffff:10.1.2.3]:999".parse().unwrap()), ..Addresses::default() };
         let exchange = sample::exchange(ending, Payload::Http(Http::default()));
-        from_http(&exchange, &http, None, &addresses, &Rules::new(&Capture::default()))
+        from_http(&exchange, http, None, &addresses, &Rules::new(&Capture::default()))
     }
 
     #[test]

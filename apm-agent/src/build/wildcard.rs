@@ -12,7 +12,11 @@ pub struct Wildcard {
     source: String,
     /// Characters to match, folded when case is ignored.
     pattern: Vec<char>,
+    /// What stands between the stars, if it is all ASCII; texts mostly are too, and bytes compare much faster.
+    parts: Option<Vec<Vec<u8>>>,
     ignore_case: bool,
+    /// As in [`letters`]: a text that lacks one of them cannot match.
+    letters: u32,
 }
 
 impl Wildcard {
@@ -21,7 +25,10 @@ impl Wildcard {
         let ignore_case = !source.starts_with(CASE_SENSITIVE);
         let text = source.strip_prefix(CASE_SENSITIVE).unwrap_or(source);
         let pattern = text.chars().map(|character| fold(character, ignore_case)).collect();
-        Self { source: source.to_owned(), pattern, ignore_case }
+        let parts = text.is_ascii().then(|| text.split('*').map(|part| part.as_bytes().to_vec()).collect());
+        // A letter that is not ASCII may have one in ASCII as its other case, so such a text or pattern shows nothing.
+        let letters = if text.is_ascii() { text.split('*').map(letters).fold(0, |all, some| all | some) } else { 0 };
+        Self { source: source.to_owned(), pattern, parts, ignore_case, letters }
     }
 
     /// The pattern without its case prefix.
@@ -31,6 +38,33 @@ impl Wildcard {
 
     /// Matches the whole of `text`. Time is bounded by the product of both lengths; no memory is taken.
     pub fn matches(&self, text: &str) -> bool {
+        match &self.parts {
+            Some(parts) if text.is_ascii() => self.matches_ascii(parts, text.as_bytes()).is_some(),
+            _ => self.matches_characters(text),
+        }
+    }
+
+    /// The first part begins the text, the last one ends it, the others come between, each as early as it can.
+    fn matches_ascii(&self, parts: &[Vec<u8>], text: &[u8]) -> Option<()> {
+        let equal = |part: &[u8], text: &[u8]| match self.ignore_case {
+            true => part.eq_ignore_ascii_case(text),
+            false => part == text,
+        };
+        let (first, others) = parts.split_first()?;
+        let Some((last, middle)) = others.split_last() else { return equal(first, text).then_some(()) };
+        let (start, rest) = text.split_at_checked(first.len())?;
+        let (mut rest, end) = rest.split_at_checked(rest.len().checked_sub(last.len())?)?;
+        if !equal(first, start) || !equal(last, end) {
+            return None;
+        }
+        for part in middle.iter().filter(|part| !part.is_empty()) {
+            let place = rest.windows(part.len()).position(|window| equal(part, window))?;
+            rest = rest.get(place + part.len()..)?;
+        }
+        Some(())
+    }
+
+    fn matches_characters(&self, text: &str) -> bool {
         let mut rest = text.chars();
         let mut at = 0;
         // Where to go on when the text after the last `*` does not match: that star takes one character more.
@@ -72,13 +106,19 @@ impl Wildcards {
 
     /// The first pattern that matches.
     pub fn first_match(&self, text: &str) -> Option<&Wildcard> {
-        self.0.iter().find(|pattern| pattern.matches(text))
+        let letters = if text.is_ascii() { letters(text) } else { u32::MAX };
+        self.0.iter().find(|pattern| pattern.letters & !letters == 0 && pattern.matches(text))
     }
 
     /// Any pattern matches.
     pub fn matches(&self, text: &str) -> bool {
         self.first_match(text).is_some()
     }
+}
+
+/// A bit for each ASCII letter of the text, whatever its case; other characters share these bits.
+fn letters(text: &str) -> u32 {
+    text.bytes().fold(0, |bits, byte| bits | 1 << (byte & 31))
 }
 
 fn fold(character: char, ignore_case: bool) -> char {
@@ -105,6 +145,7 @@ mod tests {
                 let wildcard = Wildcard::new(&pattern);
                 for (text, expected) in texts {
                     assert_eq!(wildcard.matches(&text), expected, "{group}: {pattern} on {text}");
+                    assert_eq!(Wildcards::new(&[&pattern]).matches(&text), expected, "{group}: {pattern} on {text}");
                     cases += 1;
                 }
             }
@@ -139,9 +180,16 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn means_what_it_should(pattern in "[ab*]{0,8}", text in "[ab]{0,12}") {
+        fn means_what_it_should(pattern in "[abä*]{0,8}", text in "[abä]{0,12}") {
             let characters = |text: &str| text.chars().collect::<Vec<_>>();
             assert_eq!(Wildcard::new(&pattern).matches(&text), means(&characters(&pattern), &characters(&text)));
+        }
+
+        #[test]
+        fn means_the_same_by_bytes_and_by_characters(pattern in "(\\(\\?-i\\))?[aBk*]{0,8}", text in "[AbK]{0,12}") {
+            let wildcard = Wildcard::new(&pattern);
+            assert_eq!(wildcard.matches(&text), wildcard.matches_characters(&text));
+            assert_eq!(Wildcards::new(&[&pattern]).matches(&text), wildcard.matches_characters(&text));
         }
     }
 }

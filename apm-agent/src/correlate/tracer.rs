@@ -193,23 +193,25 @@ impl Tracer {
         self.calls.insert(key, OpenCall { parent: parent.unwrap_or(None) });
     }
 
-    /// An exchange of a connection on which the service answers is over.
-    pub fn request_done(&mut self, party: &Party<'_>, exchange: &Exchange) {
+    /// An exchange of a connection on which the service answers is over. Takes what was said out of it.
+    pub fn request_done(&mut self, party: &Party<'_>, exchange: &mut Exchange) {
         let key = RequestKey { connection: party.connection, serial: exchange.serial };
         let Some(mut request) = self.requests.ended(key) else {
             return;
         };
-        let Payload::Http(http) = &exchange.payload else {
+        let Payload::Http(http) = &mut exchange.payload else {
             self.counters.served_statements += 1;
             return;
         };
+        // Its texts become the document's.
+        let http = std::mem::take(http);
         if !request.decided {
             decide(&mut request, &self.capture, &mut self.ids);
         }
         self.release_spans(party, &mut request, exchange);
         let (spans, statistics) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
         request.spans.extend(spans);
-        if !self.is_reported(&request, exchange, http) {
+        if !self.is_reported(&request, exchange, &http) {
             return;
         }
         for span in std::mem::take(&mut request.spans) {

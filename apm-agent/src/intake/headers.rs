@@ -15,20 +15,34 @@ impl<'a> Headers<'a> {
 
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut names: Vec<(&str, Vec<&str>)> = Vec::with_capacity(self.0.len());
-        for (name, value) in self.0 {
-            match names.iter_mut().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
-                Some((_, values)) => values.push(value),
-                None => names.push((name, vec![value])),
+        let mut map = serializer.serialize_map(None)?;
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            let (before, rest) = self.0.split_at_checked(index).unwrap_or_default();
+            if values(before, name).next().is_some() {
+                // Written already, with the first of its name.
+                continue;
             }
-        }
-        let mut map = serializer.serialize_map(Some(names.len()))?;
-        for (name, values) in &names {
-            match values.as_slice() {
-                [value] => map.serialize_entry(name, value)?,
-                values => map.serialize_entry(name, values)?,
+            match values(rest, name).nth(1) {
+                None => map.serialize_entry(name, value)?,
+                Some(_) => map.serialize_entry(name, &Values { headers: rest, name })?,
             }
         }
         map.end()
     }
+}
+
+/// All values of a name.
+struct Values<'a> {
+    headers: &'a [(String, String)],
+    name: &'a str,
+}
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(values(self.headers, self.name))
+    }
+}
+
+fn values<'a>(headers: &'a [(String, String)], name: &str) -> impl Iterator<Item = &'a str> {
+    headers.iter().filter(move |(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
 }

@@ -241,7 +241,7 @@ fn follow(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_
         (Signal::Opened { serial, at }, Role::Client) => tracer.call_opened(party, serial, at),
         (Signal::Request { serial, trace }, Role::Server) => tracer.request_read(party.connection, serial, &trace),
         (Signal::Request { .. }, Role::Client) => {}
-        (Signal::Done(exchange), role) => done(tracer, counters, party, role, &exchange),
+        (Signal::Done(mut exchange), role) => done(tracer, counters, party, role, &mut exchange),
         (Signal::Resynchronised { bytes }, _) => {
             counters.resynchronised += 1;
             counters.bytes_not_understood += bytes;
@@ -254,7 +254,7 @@ fn follow(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_
     false
 }
 
-fn done(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_>, role: Role, exchange: &Exchange) {
+fn done(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_>, role: Role, exchange: &mut Exchange) {
     counters.exchanges += 1;
     match role {
         Role::Server => tracer.request_done(party, exchange),

@@ -8,6 +8,9 @@ use apm_agent::exchange::{Ending, Exchange, Http, Payload, Sql};
 pub fn check(found: &[&Exchange], whole: &[&Exchange]) -> Result<(), String> {
     let mut free: Vec<&&Exchange> = whole.iter().collect();
     for exchange in found {
+        if claims_a_lost_answer(exchange) {
+            return Err(format!("its answer was lost, yet it claims one: {exchange:#?}"));
+        }
         if claims_nothing(exchange) {
             continue;
         }
@@ -27,6 +30,14 @@ fn claims_nothing(exchange: &Exchange) -> bool {
         Payload::Sql(sql) => sql.statement.is_none() && sql.error.is_none() && sql.rows_affected.is_none(),
     };
     empty && !complete
+}
+
+/// Whose answer was lost may have a statement, never rows or an error.
+fn claims_a_lost_answer(exchange: &Exchange) -> bool {
+    match &exchange.payload {
+        Payload::Sql(sql) => exchange.ending == Ending::Lost && (sql.rows_affected.is_some() || sql.error.is_some()),
+        Payload::Http(_) => false,
+    }
 }
 
 fn agrees(found: &Exchange, whole: &Exchange) -> bool {

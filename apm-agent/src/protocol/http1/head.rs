@@ -145,7 +145,10 @@ fn own_headers(headers: &[Header]) -> Vec<(String, String)> {
 }
 
 fn own_value(value: &[u8]) -> String {
-    String::from_utf8_lossy(value).into_owned()
+    match std::str::from_utf8(value) {
+        Ok(text) => text.to_owned(),
+        Err(_) => String::from_utf8_lossy(value).into_owned(),
+    }
 }
 
 fn trace_of(headers: &[Header]) -> TraceHeaders {

@@ -53,6 +53,11 @@ impl Talk {
             return;
         }
         self.ready = message.kind == b'Z' && !self.unasked;
+        self.answer_first(message, at, signals);
+        self.settle_doubt(at, signals);
+    }
+
+    fn answer_first(&mut self, message: &Message<'_>, at: Stamp, signals: &mut Vec<Signal>) {
         let Some(front) = self.flight.front() else { return };
         let meaning = judge(front, message.kind);
         if meaning == Meaning::Foreign || !self.note(message) {
@@ -138,6 +143,11 @@ impl Talk {
     /// what stands before it is the last answer; else it is not known whose answers were lost.
     pub(super) fn resynchronise(&mut self, found: &Found, signals: &mut Vec<Signal>) {
         self.ready = true;
+        self.answer_by_end(found, signals);
+        self.settle_doubt(found.ready, signals);
+    }
+
+    fn answer_by_end(&mut self, found: &Found, signals: &mut Vec<Signal>) {
         if self.client_lost && self.flight.is_empty() {
             return;
         }
@@ -182,7 +192,10 @@ impl Talk {
                     pending.error = Some(read_error(body));
                     Ending::Complete
                 }
-                _ => Ending::Lost,
+                _ => {
+                    (pending.rows, pending.error) = (None, None);
+                    Ending::Lost
+                }
             };
             let closed = if awaited.ends_ready() { found.ready } else { found.answered };
             self.flight.finish_single(awaited, ending, closed, signals);

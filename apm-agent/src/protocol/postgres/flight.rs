@@ -77,7 +77,7 @@ impl Awaited {
         }
     }
 
-    fn into_pending(self) -> Option<Box<Pending>> {
+    pub(super) fn into_pending(self) -> Option<Box<Pending>> {
         match self {
             Awaited::Connect(pending)
             | Awaited::Query(pending)
@@ -98,6 +98,8 @@ impl Awaited {
 #[derive(Default)]
 pub(super) struct Flight {
     queue: VecDeque<Awaited>,
+    /// Questions whose answers cannot be told.
+    pub(super) doubted: VecDeque<Pending>,
     text_bytes: usize,
     serial: u64,
     /// First byte of the answer that is coming in.
@@ -136,6 +138,16 @@ impl Flight {
 
     pub(super) fn front_mut(&mut self) -> Option<&mut Awaited> {
         self.queue.front_mut()
+    }
+
+    /// Takes all that is awaited.
+    pub(super) fn take_queue(&mut self) -> VecDeque<Awaited> {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// Puts back what was taken.
+    pub(super) fn put_queue(&mut self, queue: VecDeque<Awaited>) {
+        self.queue = queue;
     }
 
     /// How many ReadyForQuery are still to come.
@@ -246,7 +258,7 @@ impl Flight {
         }
     }
 
-    /// Ends every exchange.
+    /// Ends every exchange whose answer was awaited.
     pub(super) fn finish_all(&mut self, ending: Ending, closed: Stamp, signals: &mut Vec<Signal>) {
         while !self.queue.is_empty() {
             self.finish_front(ending, closed, signals);

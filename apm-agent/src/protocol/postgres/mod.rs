@@ -11,7 +11,8 @@
 //! **States.** Greeting (start-up packet, refused encryption) → session → over. Each client message that must be
 //! answered is queued; each server message must answer the first of the queue, else all in flight ends as `Lost`
 //! and the session is picked up again at an idle point: the server's last word is ReadyForQuery, nothing is awaited,
-//! and the client begins with a plausible message. So do late joins. After a gap in the server's stream the end of an
+//! and the client begins with a plausible message. So do late joins. Until then only the answers are in doubt: whole
+//! questions are reported, as `Lost` (see [`doubt`]). After a gap in the server's stream the end of an
 //! answer is searched for (see [`seek`]); after one in the client's, names of statements are forgotten.
 //! Server bytes that come before what they answer are held.
 //!
@@ -24,10 +25,11 @@
 //! command tags).
 //!
 //! **Memory per connection:** kept part of one message per side ≤ 41 KB + 4 KB; names ≤ 2 × (4 MiB, 1024 entries);
-//! statements in flight ≤ 4 MiB, 16,384 answers awaited (about 3 MiB); held answers ≤ 32 KiB. Typically a few KB.
+//! statements in flight ≤ 4 MiB, 16,384 answers awaited (about 3 MiB), 1,024 questions in doubt; held answers ≤ 32 KiB. Typically a few KB.
 //! Rows, copy data and passwords are counted down and never kept.
 
 mod answer;
+mod doubt;
 mod flight;
 mod framing;
 mod message;

@@ -92,6 +92,11 @@ impl Session {
 
     fn end(&mut self, ending: Ending, at: Stamp, signals: &mut Vec<Signal>) {
         self.talk.flight.finish_all(ending, at, signals);
+        // Whether the close aborted what is in doubt is not known.
+        let doubted = if ending == Ending::Unfinished { ending } else { Ending::Lost };
+        self.talk.flight.finish_doubted(doubted, at, signals);
+        self.skipped += self.early.bytes.len() as u64 + self.seek.as_ref().map_or(0, Seek::skipped);
+        report_skipped(&mut self.skipped, signals);
         // Frees what a session that is over does not need.
         *self = Session { phase: Phase::Over, ..Session::new(Join::Start) };
     }
@@ -113,7 +118,7 @@ impl Session {
             if !self.talk.client_lost || self.resume_client(input, at, signals) {
                 self.read_client(&mut input, at, signals);
             } else {
-                self.skipped += input.len() as u64;
+                self.skipped += self.talk.doubt_turn(input, at, signals);
             }
         }
         self.release_early(at, signals);
@@ -176,7 +181,7 @@ impl Session {
                 Step::Broken => self.talk.lose_client(),
             }
         }
-        self.skipped += input.len() as u64;
+        self.skipped += self.talk.doubt_turn(input, at, signals);
     }
 
     // The server's side.
@@ -267,7 +272,8 @@ impl Session {
     fn lose_server(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         self.talk.drift(at, signals);
         self.talk.ready = false;
-        self.early = Early::default();
+        let mut held = std::mem::take(&mut self.early).bytes.len() as u64;
+        report_skipped(&mut held, signals);
         self.phase = Phase::Session;
         self.seek = Some(Seek::default());
     }
@@ -323,6 +329,7 @@ impl Conversation for Session {
         if self.phase == Phase::Over || length == 0 {
             return;
         }
+        self.talk.flight.finish_doubted(Ending::Lost, at, signals);
         match from {
             Side::Client => self.gap_client(length, at, signals),
             Side::Server => self.gap_server(length, at, signals),

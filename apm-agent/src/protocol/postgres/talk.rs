@@ -51,7 +51,7 @@ impl Talk {
 
     /// It is no longer known which answer belongs to which request: wait for the session to be idle.
     pub(super) fn drift(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
-        self.flight.finish_all(Ending::Lost, at, signals);
+        self.flight.doubt_all(at, signals);
         self.names.forget_all();
         self.group = None;
         self.skipping = false;
@@ -106,7 +106,7 @@ impl Talk {
         if self.flight.is_full() || self.is_doubtful_pipeline(message.kind) {
             self.drift(at, signals);
             self.ready = false;
-            return;
+            return self.doubt(at, signals, |reader, signals| reader.ask(message, at, signals));
         }
         self.ready = false;
         match message.kind {
