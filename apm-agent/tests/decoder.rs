@@ -185,7 +185,7 @@ fn documents() -> Vec<Document> {
 
     let rules = Rules::new(&capture);
     let parts =
-        transaction::from_http(&exchange(Payload::Http(Http::default())), &request(), None, &addresses(), &rules);
+        transaction::from_http(&exchange(Payload::Http(Http::default())), request(), None, &addresses(), &rules);
     let mut transaction = parts.into_transaction(place, START, 20_000_000);
     transaction.spans_started = statistics.started;
     transaction.spans_dropped = statistics.dropped;
