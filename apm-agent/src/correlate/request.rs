@@ -66,12 +66,12 @@ impl Requests {
     /// Takes out a request that has ended.
     pub fn ended(&mut self, key: RequestKey) -> Option<OpenRequest> {
         let request = self.open.remove(&key)?;
-        if let Some(tid) = request.thread {
-            if let Some(keys) = self.threads.get_mut(&tid) {
-                keys.retain(|open| *open != key);
-                if keys.is_empty() {
-                    self.threads.remove(&tid);
-                }
+        if let Some(tid) = request.thread
+            && let Some(keys) = self.threads.get_mut(&tid)
+        {
+            keys.retain(|open| *open != key);
+            if keys.is_empty() {
+                self.threads.remove(&tid);
             }
         }
         Some(request)

@@ -397,10 +397,10 @@ impl Tracer {
         };
         let time = self.clock.epoch(exchange.closed.time);
         let within = Some(error_place(transaction, span));
-        if sql.error.is_some() {
-            if let Some(event) = failure::of_sql(sql, self.ids.trace(), time, within) {
-                self.publish_error(instance, event);
-            }
+        if sql.error.is_some()
+            && let Some(event) = failure::of_sql(sql, self.ids.trace(), time, within)
+        {
+            self.publish_error(instance, event);
         }
     }
 
