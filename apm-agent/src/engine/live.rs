@@ -114,8 +114,9 @@ impl<A: Admit> Live<A> {
     pub fn run(&mut self, stop: &Stop, mut now_and_then: impl FnMut(&mut Self)) {
         let mut ticked = Instant::now();
         while !stop.now() {
-            self.kernel.wait(NAP);
-            self.turn();
+            if self.turn() < BATCH {
+                self.kernel.wait(NAP);
+            }
             if ticked.elapsed() >= Duration::from_millis(100) {
                 ticked = Instant::now();
                 self.desk.output.tick();

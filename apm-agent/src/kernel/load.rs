@@ -1,6 +1,11 @@
 //! Loads and attaches the programs, and hands out what they send.
 
-use std::{io, os::fd::AsFd as _, time::Duration};
+use std::{
+    io,
+    mem::MaybeUninit,
+    os::fd::{AsFd as _, OwnedFd},
+    time::Duration,
+};
 
 use apm_common::{counter::Counter, event::ProcessEntry, settings::Settings};
 use aya::{
@@ -8,7 +13,7 @@ use aya::{
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
     programs::{ProgramError, RawTracePoint, TracePoint},
 };
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{Timespec, epoll};
 
 use super::{Admission, Hook, KernelFailure, PROGRAMS, Program, layout, self_test, tracefs};
 
@@ -40,7 +45,9 @@ pub struct Kernel {
     processes: HashMap<MapData, u32, PodProcess>,
     connections: HashMap<MapData, u64, ConnectionState>,
     counts: PerCpuArray<MapData, u64>,
-    map_fds: Vec<std::os::fd::OwnedFd>,
+    map_fds: Vec<OwnedFd>,
+    /// An epoll instance that tells of the ring buffer's wake-ups, edge-triggered.
+    wakes: OwnedFd,
     typed: bool,
 }
 
@@ -97,7 +104,8 @@ impl Kernel {
         let processes = HashMap::try_from(take("PROCESSES")?).map_err(wrong)?;
         let connections = HashMap::try_from(take("CONNECTIONS")?).map_err(wrong)?;
         let counts = PerCpuArray::try_from(take("COUNTS")?).map_err(wrong)?;
-        Ok(Self { programs, events, processes, connections, counts, map_fds, typed })
+        let wakes = wakes_of(&events).map_err(|error| KernelFailure::Load(format!("epoll: {error}")))?;
+        Ok(Self { programs, events, processes, connections, counts, map_fds, wakes, typed })
     }
 
     /// How the programs get at the kernel's structures here, for people.
@@ -141,10 +149,13 @@ impl Kernel {
         }
     }
 
-    /// Waits until the kernel wakes us or the time is over.
+    /// Waits until the kernel wakes us or the time is over. Records that are there already do not count: they are few, or
+    /// the kernel would have woken us, and taking each as it comes costs more than taking them together (and, on a
+    /// sibling thread of the target's core, slows the target).
     pub fn wait(&self, longest: Duration) {
         let timeout = Timespec { tv_sec: 0, tv_nsec: longest.subsec_nanos().into() };
-        let _ = poll(&mut [PollFd::new(&self.events, PollFlags::IN)], Some(&timeout));
+        let mut woken = [MaybeUninit::uninit(); 1];
+        let _ = epoll::wait(&self.wakes, &mut woken, Some(&timeout));
     }
 
     /// Hands each record that is there to `take`, at most `most` of them; returns how many.
@@ -189,7 +200,14 @@ impl Kernel {
     }
 }
 
-fn map_fd(map: &aya::maps::Map) -> io::Result<std::os::fd::OwnedFd> {
+/// An epoll instance that tells of a ring buffer's wake-ups.
+fn wakes_of(events: &RingBuf<MapData>) -> io::Result<OwnedFd> {
+    let wakes = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+    epoll::add(&wakes, events.as_fd(), epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
+    Ok(wakes)
+}
+
+fn map_fd(map: &aya::maps::Map) -> io::Result<OwnedFd> {
     use aya::maps::Map;
     let data = match map {
         Map::HashMap(data) | Map::RingBuf(data) | Map::PerCpuArray(data) | Map::Array(data) => data,
