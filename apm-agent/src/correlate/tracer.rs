@@ -208,7 +208,7 @@ impl Tracer {
         if !request.decided {
             decide(&mut request, &self.capture, &mut self.ids);
         }
-        self.release_spans(party, &mut request, exchange);
+        self.unlink_if_handed_over(party, &mut request, exchange);
         let (spans, statistics) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
         request.spans.extend(spans);
         if !self.is_reported(&request, exchange, &http) {
@@ -302,7 +302,7 @@ impl Tracer {
 
     /// The evidence of the thread holds only if the thread that read the request also answered it. If another did, the
     /// request was handed over, and what the reading thread called meanwhile may be anybody's.
-    fn release_spans(&mut self, party: &Party<'_>, request: &mut OpenRequest, exchange: &Exchange) {
+    fn unlink_if_handed_over(&mut self, party: &Party<'_>, request: &mut OpenRequest, exchange: &Exchange) {
         let answered_by = Mark::unpack(exchange.closed.mark).tid;
         let handed_over = request.thread.is_some_and(|tid| tid != answered_by);
         if !handed_over || exchange.ending != Ending::Complete {

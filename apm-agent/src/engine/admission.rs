@@ -20,7 +20,7 @@ pub enum Decision {
 
 /// Decides about processes.
 pub trait Admit {
-    /// What becomes of a process that has just got a new image (`parent_service`: it was watched before, as this), or
+    /// What becomes of a process that has just got a new image (`known_as`: it was watched before, as this), or
     /// has begun to listen.
     fn decide(&mut self, pid: u32, known_as: Option<&Arc<ServiceInstance>>) -> Decision;
 

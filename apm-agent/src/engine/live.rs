@@ -101,12 +101,8 @@ impl<A: Admit> Live<A> {
 
     /// Counters of every part, with the kernel's.
     pub fn counters(&self) -> Vec<(&'static str, u64)> {
-        let mut counters = self.kernel.counters();
-        counters.push(("kernel.map_bytes", self.kernel.map_bytes()));
-        counters.push(("kernel.events.undecoded", self.desk.undecoded));
-        counters.push(("kernel.events.not_kept", self.desk.waiting.lost));
-        counters.extend(self.desk.pipeline.counters());
-        counters.extend(self.desk.output.counters());
+        let mut counters = kernel_counters(&self.kernel);
+        counters.extend(self.desk.counters());
         counters
     }
 
@@ -130,17 +126,13 @@ impl<A: Admit> Live<A> {
 
     /// Detaches from the kernel, ends what is open, flushes the outputs. Gives back the final counters.
     pub fn finish(mut self) -> (Vec<(&'static str, u64)>, Result<(), crate::recording::RecordingError>) {
-        let mut counters = self.kernel.counters();
-        counters.push(("kernel.map_bytes", self.kernel.map_bytes()));
+        let mut counters = kernel_counters(&self.kernel);
         drop(self.kernel);
         let now = clock::monotonic();
         self.desk.pipeline.finish(now, self.desk.output.as_mut());
         let recorded = self.desk.recorder.take().map_or(Ok(0), |recorder| recorder.finish(now));
         self.desk.output.finish();
-        counters.push(("kernel.events.undecoded", self.desk.undecoded));
-        counters.push(("kernel.events.not_kept", self.desk.waiting.lost));
-        counters.extend(self.desk.pipeline.counters());
-        counters.extend(self.desk.output.counters());
+        counters.extend(self.desk.counters());
         (counters, recorded.map(|_| ()))
     }
 
@@ -204,7 +196,22 @@ impl Live<Registry> {
     }
 }
 
+/// What the kernel counts, and what its maps take.
+fn kernel_counters(kernel: &Kernel) -> Vec<(&'static str, u64)> {
+    let mut counters = kernel.counters();
+    counters.push(("kernel.map_bytes", kernel.map_bytes()));
+    counters
+}
+
 impl<A: Admit> Desk<A> {
+    fn counters(&self) -> Vec<(&'static str, u64)> {
+        let mut counters =
+            vec![("kernel.events.undecoded", self.undecoded), ("kernel.events.not_kept", self.waiting.lost)];
+        counters.extend(self.pipeline.counters());
+        counters.extend(self.output.counters());
+        counters
+    }
+
     fn introduce(&mut self, pid: u32, instance: Arc<ServiceInstance>) {
         if let Some(recorder) = &mut self.recorder {
             recorder.service(pid, &instance);

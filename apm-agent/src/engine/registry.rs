@@ -80,7 +80,8 @@ impl Registry {
         Arc::new(instance)
     }
 
-    fn forked(&mut self, process: &Process, known_as: &Arc<ServiceInstance>) -> Arc<ServiceInstance> {
+    /// A process stays the service it was.
+    fn keep(&mut self, process: &Process, known_as: &Arc<ServiceInstance>) -> Arc<ServiceInstance> {
         let key = instance_key(process);
         self.known.insert(process.pid, Known { key, instance: Arc::clone(known_as) });
         Arc::clone(known_as)
@@ -101,7 +102,7 @@ impl Admit for Registry {
         // A process that execs its own executable again (a re-exec on reload) stays what it was.
         let same = self.known.get(&pid).is_some_and(|known| known.key == instance_key(&process));
         match known_as {
-            Some(instance) if same => Decision::Watch(self.forked(&process, instance)),
+            Some(instance) if same => Decision::Watch(self.keep(&process, instance)),
             _ => {
                 let instance = self.enter(&process);
                 tracing::info!(pid, service = instance.name, "also watching a process that started: {reason}");
