@@ -11,6 +11,7 @@
 //! and a counter.
 
 pub mod binary;
+pub mod bridge;
 pub mod build;
 pub mod clock;
 pub mod command;

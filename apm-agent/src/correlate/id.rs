@@ -3,11 +3,11 @@
 use std::fmt;
 
 /// 128-bit trace id; also an error's id.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct TraceId(pub u128);
 
 /// 64-bit id of a transaction or span.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 pub struct SpanId(pub u64);
 
 impl fmt::Display for TraceId {

@@ -1,0 +1,175 @@
+//! What a run time says about its own requests and calls, through a door of its own (.NET: EventPipe).
+//!
+//! Neutral of run time, and in kernel time: `correlate` joins it with what the wire shows. A bridge says only what it
+//! knows for certain; what it does not say is taken from the wire, or left out.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    correlate::{SpanId, TraceId},
+    exchange::Nanos,
+};
+
+/// Something a run time said.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message {
+    /// Process that said it, by its number in our namespace.
+    pub pid: u32,
+    /// When it happened, `CLOCK_MONOTONIC`.
+    pub time: Nanos,
+    /// What.
+    pub said: Said,
+}
+
+/// What a run time can say. All but the first two and the last come in the order of their times.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Said {
+    /// From now on it speaks: each request and call that begins later has its messages.
+    Began,
+    /// It speaks no more: what is open is left to the wire.
+    Ended,
+    /// A request was served.
+    RequestEnded(Box<RequestEnded>),
+    /// A thread is about to make a call: the next one it begins.
+    CallBegan(CallBegan),
+    /// A span of the program, or of a library of it, ended.
+    SpanEnded(Box<SpanEnded>),
+    /// An exception nobody caught, outside any request.
+    Crashed(Box<Thrown>),
+    /// Everything up to this message's time has been said.
+    Heard,
+    /// Messages were lost before this one.
+    Lost {
+        /// How many.
+        messages: u64,
+    },
+}
+
+/// Place in a trace, as the run time gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Context {
+    /// The trace.
+    pub trace: TraceId,
+    /// The span itself.
+    pub span: SpanId,
+    /// Its parent; `None` for the root of a trace.
+    pub parent: Option<SpanId>,
+    /// The trace is recorded.
+    pub sampled: bool,
+}
+
+/// A request that was served.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RequestEnded {
+    /// Its place in the trace; `None`: the run time gave it none.
+    pub context: Option<Context>,
+    /// Port of the peer: one half of the connection's identity.
+    pub remote_port: u16,
+    /// Name the server gave the connection, and the request's number on it (in steps of 1, from any start).
+    pub ordinal: Option<(String, u64)>,
+    /// Name of the route, as the run time's Elastic agent names it, without the method: `Orders/Get {id}`.
+    pub route: Option<Route>,
+    /// Exception that ended it.
+    pub exception: Option<Box<Thrown>>,
+}
+
+/// What is known of a route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Route {
+    /// Its name.
+    Named(String),
+    /// Values of its parameters by name, in order: each stands in the path where it was matched.
+    Values(Vec<(String, String)>),
+}
+
+/// A call that is about to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallBegan {
+    /// Thread, by its number in our namespace.
+    pub tid: u32,
+    /// In whose context.
+    pub trace: TraceId,
+    /// The span, or the transaction, that makes it; `None`: it is made in no context.
+    pub parent: Option<SpanId>,
+    /// The trace is recorded.
+    pub sampled: bool,
+}
+
+/// A span that ended: an activity in .NET's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SpanEnded {
+    /// Library or part of the program that made it (.NET: the name of the `ActivitySource`).
+    pub source: String,
+    /// Name for people.
+    pub name: String,
+    /// Place in the trace.
+    pub context: Context,
+    /// The parent is in another process.
+    pub remote_parent: bool,
+    /// Duration in nanoseconds; the message's time is its end.
+    pub duration: u64,
+    /// OpenTelemetry's span kind.
+    pub kind: SpanKind,
+    /// OpenTelemetry's span status.
+    pub status: SpanStatus,
+    /// Attributes, in order.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// OpenTelemetry's span kind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpanKind {
+    /// Inside the program.
+    #[default]
+    Internal,
+    /// A request served.
+    Server,
+    /// A call made.
+    Client,
+    /// A message sent.
+    Producer,
+    /// A message received.
+    Consumer,
+}
+
+/// OpenTelemetry's span status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SpanStatus {
+    /// Nobody said.
+    #[default]
+    Unset,
+    /// It worked.
+    Ok,
+    /// It failed.
+    Error,
+}
+
+/// An exception.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Thrown {
+    /// Full name of its class.
+    pub kind: String,
+    /// Its message.
+    pub message: String,
+    /// The stack where it was thrown, innermost frame first.
+    pub frames: Vec<Frame>,
+    /// The exceptions it came from (inner exceptions).
+    pub causes: Vec<Thrown>,
+}
+
+/// A frame of a stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Frame {
+    /// Full name of the class, where there are classes.
+    pub class: Option<String>,
+    /// Function.
+    pub function: String,
+    /// Package, assembly or module.
+    pub module: Option<String>,
+    /// Source file as the binary names it.
+    pub file: Option<String>,
+    /// Line, from 1.
+    pub line: Option<u32>,
+    /// Not the user's own code.
+    pub library: bool,
+}
