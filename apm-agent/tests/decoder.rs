@@ -163,14 +163,14 @@ fn documents() -> Vec<Document> {
     for number in 0..3 {
         let parts = span::from_sql(&exchange(Payload::Http(Http::default())), &failed, &addresses());
         let below = Place { id: ids.span(), parent: Some(place.id), ..place };
-        let ended = parts.into_span(below, place.id, START + number, 5_000_000);
+        let ended = parts.into_span(below, Some(place.id), START + number, 5_000_000);
         all.extend(spans.push(ended, false).into_iter().map(Document::Span));
     }
     let parts = span::from_http(&exchange(Payload::Http(Http::default())), &request(), &addresses());
     let (late, statistics) = spans.end();
     assert!(late.is_empty());
     let outside = Place { id: ids.span(), parent: Some(place.id), ..place };
-    all.push(Document::Span(parts.into_span(outside, place.id, START + 9, 1_000_000)));
+    all.push(Document::Span(parts.into_span(outside, Some(place.id), START + 9, 1_000_000)));
 
     let within = |parent: SpanId| ErrorPlace {
         trace: place.trace,

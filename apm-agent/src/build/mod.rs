@@ -153,8 +153,8 @@ pub struct Url {
 pub struct Span {
     /// Place in the trace.
     pub place: Place,
-    /// The transaction it belongs to.
-    pub transaction: SpanId,
+    /// The transaction it belongs to; `None`: it never became known.
+    pub transaction: Option<SpanId>,
     /// For example `SELECT FROM products`.
     pub name: String,
     /// `db`, `external`, …

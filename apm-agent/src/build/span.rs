@@ -115,7 +115,7 @@ fn statement(sql: &Sql) -> Option<String> {
 
 impl CallParts {
     /// Puts the call into its trace. `duration` is in nanoseconds.
-    pub fn into_span(self, place: Place, transaction: SpanId, start: EpochMicros, duration: u64) -> Span {
+    pub fn into_span(self, place: Place, transaction: Option<SpanId>, start: EpochMicros, duration: u64) -> Span {
         Span {
             place,
             transaction,

@@ -2,6 +2,7 @@
 //!
 //! A wrong link is worse than none: a call without certain evidence becomes a transaction of its own, and is counted.
 
+mod bridged;
 mod id;
 mod parent;
 mod request;

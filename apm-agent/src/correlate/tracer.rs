@@ -1,9 +1,12 @@
 //! Gives exchanges their place in a trace and turns them into documents.
 
+mod told;
+
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
     Ids, SpanId, TraceId,
+    bridged::{Answered, Bridged, Called, Carried},
     parent::{CallSite, Evidence, find},
     request::{OpenRequest, RequestKey, Requests},
     trace_context::{self, Beginning},
@@ -55,6 +58,8 @@ pub struct Party<'a> {
     pub instance: &'a Arc<ServiceInstance>,
     /// Ends of the connection.
     pub addresses: &'a Addresses,
+    /// It was followed from its first byte.
+    pub whole: bool,
 }
 
 /// What became of requests and calls. All but `transactions` and `spans` are losses or refusals, by cause.
@@ -90,11 +95,22 @@ pub struct TracerCounters {
     pub served_statements: u64,
     /// Requests that could have no spans because too many were open.
     pub requests_over_limit: u64,
+    /// Requests the run time told of as the wire saw them.
+    pub requests_joined: u64,
+    /// Requests the run time should have told of and did not, or not certainly.
+    pub requests_alone: u64,
+    /// Requests the run time told of that were not seen on the wire (TLS, HTTP/2), or not certainly.
+    pub requests_unseen: u64,
+    /// Spans whose transaction never became known.
+    pub spans_without_transaction: u64,
+    /// Messages of run times lost before they reached us.
+    pub messages_lost: u64,
 }
 
 /// A call under way.
 struct OpenCall {
     parent: Option<Parent>,
+    carried: Option<Carried>,
 }
 
 /// Where a call belongs.
@@ -117,6 +133,7 @@ pub struct Tracer {
     ids: Ids,
     requests: Requests,
     calls: HashMap<RequestKey, OpenCall>,
+    bridged: HashMap<u32, Bridged>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
 
@@ -132,6 +149,7 @@ impl Tracer {
             ids,
             requests: Requests::default(),
             calls: HashMap::new(),
+            bridged: HashMap::new(),
             out: Vec::new(),
         }
     }
@@ -145,9 +163,11 @@ impl Tracer {
     pub fn request_opened(&mut self, party: &Party<'_>, serial: u64, at: Stamp) {
         let key = RequestKey { connection: party.connection, serial };
         let mark = Mark::unpack(at.mark);
+        let bridged = self.bridged.get_mut(&party.pid);
         let request = OpenRequest {
             pid: party.pid,
-            thread: (!mark.polled).then_some(mark.tid),
+            // A run time that says whose a call is need not be guessed at.
+            thread: (!mark.polled && bridged.is_none()).then_some(mark.tid),
             opened: at.time,
             place: Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate: None },
             sampled: true,
@@ -156,6 +176,9 @@ impl Tracer {
             buffer: SpanBuffer::new(self.limits),
             spans: Vec::new(),
         };
+        if let Some(bridged) = bridged {
+            bridged.request_opened(key, party.addresses, party.whole, at.time);
+        }
         if !self.requests.opened(key, request) {
             self.counters.requests_over_limit += 1;
         }
@@ -183,72 +206,123 @@ impl Tracer {
 
     /// The service began a call.
     pub fn call_opened(&mut self, party: &Party<'_>, serial: u64, at: Stamp) {
-        let parent = self.parent_of(party.pid, Mark::unpack(at.mark).tid, at.time);
+        let key = RequestKey { connection: party.connection, serial };
+        let tid = Mark::unpack(at.mark).tid;
+        if let Some(bridged) = self.bridged.get_mut(&party.pid) {
+            bridged.call_opened(key, tid, at.time);
+            self.calls.insert(key, OpenCall { parent: None, carried: None });
+            return;
+        }
+        let parent = self.parent_of(party.pid, tid, at.time);
         match parent {
             Ok(Some(_)) => self.counters.calls_linked += 1,
             Ok(None) => self.counters.calls_without_parent += 1,
             Err(Ambiguous) => self.counters.calls_ambiguous += 1,
         }
-        let key = RequestKey { connection: party.connection, serial };
-        self.calls.insert(key, OpenCall { parent: parent.unwrap_or(None) });
+        self.calls.insert(key, OpenCall { parent: parent.unwrap_or(None), carried: None });
     }
 
-    /// An exchange of a connection on which the service answers is over. Takes what was said out of it.
-    pub fn request_done(&mut self, party: &Party<'_>, exchange: &mut Exchange) {
+    /// A call's head is known: the trace context it carries.
+    pub fn call_sent(&mut self, party: &Party<'_>, serial: u64, headers: &TraceHeaders) {
+        let key = RequestKey { connection: party.connection, serial };
+        let (Some(bridged), Some(call)) = (self.bridged.get_mut(&party.pid), self.calls.get_mut(&key)) else {
+            return;
+        };
+        call.carried = trace_context::read(headers).map(|sent| Carried { trace: sent.trace, span: sent.parent });
+        if let Some(carried) = call.carried {
+            bridged.call_carries(key, carried);
+        }
+    }
+
+    /// An exchange of a connection on which the service answers is over.
+    pub fn request_done(&mut self, party: &Party<'_>, mut exchange: Box<Exchange>) {
         let key = RequestKey { connection: party.connection, serial: exchange.serial };
-        let Some(mut request) = self.requests.ended(key) else {
+        let Some(request) = self.requests.ended(key) else {
             return;
         };
         let Payload::Http(http) = &mut exchange.payload else {
             self.counters.served_statements += 1;
             return;
         };
-        // Its texts become the document's.
         let http = std::mem::take(http);
+        let (instance, addresses) = (Arc::clone(party.instance), party.addresses.clone());
+        let answered = Box::new(Answered { instance, addresses, exchange, http, request });
+        match self.bridged.get_mut(&party.pid) {
+            None => {
+                self.report_request(*answered, None);
+            }
+            Some(bridged) => {
+                let time = answered.exchange.closed.time;
+                if let Some(joined) = bridged.request_done(key, answered) {
+                    self.request_joined(party.pid, joined, time);
+                }
+            }
+        }
+    }
+
+    /// A request's exchange is over, and nothing more will be known of it.
+    fn report_request(&mut self, answered: Answered, route: Option<&str>) -> Option<ErrorPlace> {
+        let Answered { instance, addresses, exchange, http, mut request } = answered;
         if !request.decided {
             decide(&mut request, &self.capture, &mut self.ids);
         }
-        self.unlink_if_handed_over(party, &mut request, exchange);
+        self.unlink_if_handed_over(&instance, &mut request, &exchange);
         let (spans, statistics) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
         request.spans.extend(spans);
-        if !self.is_reported(&request, exchange, &http) {
-            return;
+        if !self.is_reported(&request, &exchange, &http) {
+            return None;
         }
         for span in std::mem::take(&mut request.spans) {
-            self.publish_span(party.instance, span);
+            self.publish_span(&instance, span);
         }
-        let parts = transaction::from_http(exchange, http, None, party.addresses, &self.rules);
+        let parts = transaction::from_http(&exchange, http, route, &addresses, &self.rules);
         let start = self.clock.epoch(exchange.opened.time);
-        let mut document = parts.into_transaction(request.place, start, duration(exchange));
+        let mut document = parts.into_transaction(request.place, start, duration(&exchange));
         document.spans_started = statistics.started;
         document.spans_dropped = statistics.dropped;
         document.dropped_spans = statistics.dropped_spans;
         document.links = request.links;
+        let mut place = error_place(&document.place, document.place.id);
+        (place.transaction_name, place.transaction_type) = (Some(document.name.clone()), Some(document.kind));
         self.counters.transactions += 1;
-        self.publish(party.instance, Document::Transaction(document));
+        self.publish(&instance, Document::Transaction(document));
+        Some(place)
     }
 
     /// A call of the service is over.
-    pub fn call_done(&mut self, party: &Party<'_>, exchange: &Exchange) {
+    pub fn call_done(&mut self, party: &Party<'_>, exchange: Box<Exchange>) {
         let key = RequestKey { connection: party.connection, serial: exchange.serial };
         let Some(call) = self.calls.remove(&key) else {
             return;
         };
-        if exchange.ending == Ending::Unfinished {
-            self.counters.unfinished += 1;
-            return;
-        }
         let parts = match &exchange.payload {
+            _ if exchange.ending == Ending::Unfinished => {
+                self.counters.unfinished += 1;
+                None
+            }
             Payload::Http(http) if http.method.is_empty() => {
                 self.counters.calls_lost += 1;
-                return;
+                None
             }
-            Payload::Http(http) => span::from_http(exchange, http, party.addresses),
-            Payload::Sql(sql) => span::from_sql(exchange, sql, party.addresses),
+            Payload::Http(http) => Some(span::from_http(&exchange, http, party.addresses)),
+            Payload::Sql(sql) => Some(span::from_sql(&exchange, sql, party.addresses)),
         };
-        match call.parent {
-            Some(parent) => self.linked(party, exchange, parts, parent),
-            None => self.orphan(party.instance, self.orphan_span(exchange, parts), exchange),
+        let bridged = self.bridged.get_mut(&party.pid);
+        let Some(parts) = parts else {
+            if let Some(bridged) = bridged {
+                bridged.call_lost(key);
+            }
+            return;
+        };
+        match (bridged, call.parent) {
+            (Some(bridged), None) => {
+                let called = Box::new(Called { exchange, parts, carried: call.carried });
+                if let Some((called, known)) = bridged.call_done(key, called) {
+                    self.call_joined(party.pid, *called, known);
+                }
+            }
+            (_, Some(parent)) => self.linked(party.instance, &exchange, parts, parent),
+            (None, None) => self.orphan(party.instance, self.orphan_span(&exchange, parts), &exchange, None),
         }
     }
 
@@ -302,7 +376,12 @@ impl Tracer {
 
     /// The evidence of the thread holds only if the thread that read the request also answered it. If another did, the
     /// request was handed over, and what the reading thread called meanwhile may be anybody's.
-    fn unlink_if_handed_over(&mut self, party: &Party<'_>, request: &mut OpenRequest, exchange: &Exchange) {
+    fn unlink_if_handed_over(
+        &mut self,
+        instance: &Arc<ServiceInstance>,
+        request: &mut OpenRequest,
+        exchange: &Exchange,
+    ) {
         let answered_by = Mark::unpack(exchange.closed.mark).tid;
         let handed_over = request.thread.is_some_and(|tid| tid != answered_by);
         if !handed_over || exchange.ending != Ending::Complete {
@@ -314,17 +393,17 @@ impl Tracer {
         for span in spans {
             let calls = span.composite.map_or(1, |composite| u64::from(composite.count));
             self.counters.calls_unlinked += calls;
-            self.exit_transaction(party.instance, span);
+            self.exit_transaction(instance, span, None);
         }
     }
 
-    fn linked(&mut self, party: &Party<'_>, exchange: &Exchange, parts: CallParts, parent: Parent) {
+    fn linked(&mut self, instance: &Arc<ServiceInstance>, exchange: &Exchange, parts: CallParts, parent: Parent) {
         let propagated = parts.propagated;
         let place = self.place_below(&parent);
         let start = self.clock.epoch(exchange.opened.time);
-        let span = parts.into_span(place, parent.place.id, start, duration(exchange));
+        let span = parts.into_span(place, Some(parent.place.id), start, duration(exchange));
         if parent.sampled {
-            self.sql_error(party.instance, exchange, &parent.place, place.id);
+            self.sql_error(instance, exchange, &parent.place, place.id);
         }
         match self.requests.get_mut(parent.key) {
             Some(request) => {
@@ -332,7 +411,7 @@ impl Tracer {
                 request.spans.extend(ready);
             }
             // The request has been answered already; its thread did more afterwards.
-            None if parent.sampled => self.publish_span(party.instance, span),
+            None if parent.sampled => self.publish_span(instance, span),
             None => {}
         }
     }
@@ -348,17 +427,23 @@ impl Tracer {
 
     fn orphan_span(&self, exchange: &Exchange, parts: CallParts) -> Span {
         let nowhere = Place { trace: TraceId(0), id: SpanId(0), parent: None, sample_rate: None };
-        parts.into_span(nowhere, SpanId(0), self.clock.epoch(exchange.opened.time), duration(exchange))
+        parts.into_span(nowhere, None, self.clock.epoch(exchange.opened.time), duration(exchange))
     }
 
-    fn orphan(&mut self, instance: &Arc<ServiceInstance>, span: Span, exchange: &Exchange) {
-        if let Some((place, id)) = self.exit_transaction(instance, span) {
+    fn orphan(&mut self, instance: &Arc<ServiceInstance>, span: Span, exchange: &Exchange, carried: Option<Carried>) {
+        if let Some((place, id)) = self.exit_transaction(instance, span, carried) {
             self.sql_error(instance, exchange, &place, id);
         }
     }
 
     /// A call with no certain parent: a transaction of its own with the call as its only span, or nothing by setting.
-    fn exit_transaction(&mut self, instance: &Arc<ServiceInstance>, mut span: Span) -> Option<(Place, SpanId)> {
+    /// What the call carried to another service stays its place: somebody may be its child.
+    fn exit_transaction(
+        &mut self,
+        instance: &Arc<ServiceInstance>,
+        mut span: Span,
+        carried: Option<Carried>,
+    ) -> Option<(Place, SpanId)> {
         if self.capture.orphans == Orphans::Drop {
             self.counters.orphans_dropped += 1;
             return None;
@@ -368,9 +453,11 @@ impl Tracer {
             return None;
         }
         let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
-        let place = Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate };
-        span.place = Place { id: self.ids.span(), parent: Some(place.id), ..place };
-        span.transaction = place.id;
+        let trace = carried.map_or_else(|| self.ids.trace(), |carried| carried.trace);
+        let place = Place { trace, id: self.ids.span(), parent: None, sample_rate };
+        let id = carried.map_or_else(|| self.ids.span(), |carried| carried.span);
+        span.place = Place { id, parent: Some(place.id), ..place };
+        span.transaction = Some(place.id);
         let id = span.place.id;
         let document = Transaction {
             place,
@@ -392,16 +479,19 @@ impl Tracer {
     }
 
     fn sql_error(&mut self, instance: &Arc<ServiceInstance>, exchange: &Exchange, transaction: &Place, span: SpanId) {
-        let Payload::Sql(sql) = &exchange.payload else {
-            return;
-        };
-        let time = self.clock.epoch(exchange.closed.time);
-        let within = Some(error_place(transaction, span));
-        if sql.error.is_some()
-            && let Some(event) = failure::of_sql(sql, self.ids.trace(), time, within)
-        {
+        if let Some(mut event) = self.sql_failure(exchange) {
+            event.within = Some(error_place(transaction, span));
             self.publish_error(instance, event);
         }
+    }
+
+    /// The error a database answered; where it happened is the caller's to say.
+    fn sql_failure(&mut self, exchange: &Exchange) -> Option<ErrorEvent> {
+        let Payload::Sql(sql) = &exchange.payload else {
+            return None;
+        };
+        sql.error.as_ref()?;
+        failure::of_sql(sql, self.ids.trace(), self.clock.epoch(exchange.closed.time), None)
     }
 
     fn publish_span(&mut self, instance: &Arc<ServiceInstance>, span: Span) {

@@ -17,7 +17,8 @@ use crate::{
 #[derive(Serialize)]
 pub(super) struct SpanFields<'a> {
     id: Text<SpanId>,
-    transaction_id: Text<SpanId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<Text<SpanId>>,
     trace_id: Text<TraceId>,
     parent_id: Text<SpanId>,
     name: Cow<'a, str>,
@@ -104,9 +105,9 @@ pub(super) fn fields(span: &Span, detail: Detail) -> SpanFields<'_> {
     let target = &span.destination.target;
     SpanFields {
         id: Text(place.id),
-        transaction_id: Text(span.transaction),
+        transaction_id: span.transaction.map(Text),
         trace_id: Text(place.trace),
-        parent_id: Text(place.parent.unwrap_or(span.transaction)),
+        parent_id: Text(place.parent.or(span.transaction).unwrap_or(place.id)),
         name: keyword(&span.name),
         kind: span.kind,
         subtype: span.subtype,

@@ -60,6 +60,10 @@ impl Pipeline {
             connection.close(connection.role.map(Role::side), at, signals);
             connection.finish(at, signals);
         });
-        self.connections.remove(&id);
+        if let Some(connection) = self.connections.remove(&id) {
+            for pid in connection.holders {
+                self.tracer.connection_closed(pid, id, at.time);
+            }
+        }
     }
 }

@@ -18,6 +18,7 @@ use apm_common::event::{DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_POLLED, OPEN_A
 pub use counters::PipelineCounters;
 
 use crate::{
+    bridge::Message,
     clock::Clock,
     config::Capture,
     correlate::{Ids, Mark, Party, Tracer},
@@ -93,6 +94,16 @@ impl Pipeline {
         self.deliver(output);
     }
 
+    /// Handles what the run time of a watched process said.
+    pub fn told(&mut self, message: &Message, output: &mut dyn Output) {
+        match self.services.get(&message.pid) {
+            Some(instance) => self.tracer.told(message, &Arc::clone(instance)),
+            // It has ended; what it said before still belongs to it.
+            None => self.tracer.told_of_ended(message),
+        }
+        self.deliver(output);
+    }
+
     /// Ends everything that is open: nobody watches any more.
     pub fn finish(&mut self, time: u64, output: &mut dyn Output) {
         let ids: Vec<u64> = self.connections.keys().copied().collect();
@@ -100,6 +111,7 @@ impl Pipeline {
             self.finish_connection(id, time);
         }
         self.connections.clear();
+        self.tracer.finish();
         self.deliver(output);
     }
 
@@ -221,6 +233,7 @@ impl Pipeline {
                 pid: connection.holders.last().copied().unwrap_or(0),
                 instance: &connection.instance,
                 addresses: &connection.addresses,
+                whole: connection.is_whole(),
             };
             for signal in signals.drain(..) {
                 opaque |= follow(&mut self.tracer, &mut self.counters, &party, role, signal);
@@ -240,9 +253,10 @@ fn follow(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_
         (Signal::Opened { serial, at }, Role::Server) => tracer.request_opened(party, serial, at),
         (Signal::Opened { serial, at }, Role::Client) => tracer.call_opened(party, serial, at),
         (Signal::Request { serial, trace }, Role::Server) => tracer.request_read(party.connection, serial, &trace),
-        (Signal::Request { .. }, Role::Client) => {}
-        (Signal::Done(mut exchange), role) => done(tracer, counters, party, role, &mut exchange),
+        (Signal::Request { serial, trace }, Role::Client) => tracer.call_sent(party, serial, &trace),
+        (Signal::Done(exchange), role) => done(tracer, counters, party, role, exchange),
         (Signal::Resynchronised { bytes }, _) => {
+            tracer.connection_doubted(party.pid, party.connection);
             counters.resynchronised += 1;
             counters.bytes_not_understood += bytes;
         }
@@ -254,7 +268,7 @@ fn follow(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_
     false
 }
 
-fn done(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_>, role: Role, exchange: &mut Exchange) {
+fn done(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_>, role: Role, exchange: Box<Exchange>) {
     counters.exchanges += 1;
     match role {
         Role::Server => tracer.request_done(party, exchange),

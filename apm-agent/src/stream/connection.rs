@@ -155,6 +155,11 @@ impl Connection {
         }
     }
 
+    /// Is it followed from its first byte?
+    pub fn is_whole(&self) -> bool {
+        self.join == Join::Start
+    }
+
     /// Has anything passed on it?
     pub fn has_spoken(&self) -> bool {
         self.outgoing != Direction::default() || self.incoming != Direction::default()

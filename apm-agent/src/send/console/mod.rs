@@ -130,7 +130,7 @@ impl Output for ConsoleOutput {
         match document {
             Document::Transaction(transaction) => self.print_transaction(instance, transaction),
             Document::Span(span) => {
-                let id = (span.place.trace, span.transaction);
+                let id = (span.place.trace, span.transaction.unwrap_or(span.place.id));
                 self.keep(instance, id, |branches| branches.spans.push(span.clone()));
             }
             Document::Error(error) => match &error.within {

@@ -73,7 +73,7 @@ fn tells_exit_transactions_late_spans_and_lone_errors() {
     let mut lone = sample::error();
     (lone.within, lone.handled) = (None, false);
     let mut never = sample::span(9);
-    never.transaction = SpanId(77);
+    never.transaction = Some(SpanId(77));
     let documents = [
         Document::Span(never),
         Document::Transaction(exit),
@@ -105,7 +105,7 @@ fn bounds_what_waits() {
     let instance = Arc::default();
     for number in 0..MAX_WAITING as u64 + 100 {
         let mut span = sample::span(number);
-        span.transaction = SpanId(number);
+        span.transaction = Some(SpanId(number));
         output.publish(&instance, &Document::Span(span));
     }
     assert_eq!((output.waiting_items, output.waiting.len()), (MAX_WAITING, MAX_WAITING));

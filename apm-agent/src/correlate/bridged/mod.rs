@@ -1,0 +1,327 @@
+//! What is joined of a process whose run time speaks: the wire knows what was said and when, the run time whose it is.
+//!
+//! Either may come first; each waits for the other, for [`GRACE`] after the run time has caught up. What stays alone is
+//! reported as the wire shows it, and counted.
+
+mod numbering;
+mod threads;
+mod tree;
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use numbering::{Connection, Numbering};
+use threads::Threads;
+use tree::Tree;
+pub(super) use tree::{Held, Put, Root};
+
+use super::{OpenRequest, RequestKey, SpanId, TraceId};
+use crate::{
+    bridge::{CallBegan, RequestEnded, SpanEnded},
+    build::{destination::Addresses, span::CallParts},
+    exchange::{Exchange, Http, Nanos},
+    metadata::ServiceInstance,
+};
+
+/// How long, in the run time's own time, the other half of a request or call is waited for.
+const GRACE: Nanos = 2_000_000_000;
+
+/// Most messages about requests that are kept because the request they mean is not certain yet.
+const MOST_PUZZLING: usize = 4096;
+
+/// A request the wire has seen to its end.
+pub(super) struct Answered {
+    pub(super) instance: Arc<ServiceInstance>,
+    pub(super) addresses: Addresses,
+    pub(super) exchange: Box<Exchange>,
+    pub(super) http: Http,
+    pub(super) request: OpenRequest,
+}
+
+/// A call the wire has seen to its end.
+pub(super) struct Called {
+    pub(super) exchange: Box<Exchange>,
+    pub(super) parts: CallParts,
+    /// The place in a trace that the call carried to the other service.
+    pub(super) carried: Option<Carried>,
+}
+
+/// A trace context that a call carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Carried {
+    pub(super) trace: TraceId,
+    pub(super) span: SpanId,
+}
+
+/// What the run time knows of a call.
+pub(super) enum Known {
+    /// It was announced on its thread.
+    Announced(CallBegan),
+    /// It is this span.
+    Span(Box<SpanEnded>),
+    /// Nothing.
+    Nothing,
+}
+
+/// A request with what the run time said of it, if anything.
+pub(super) type Joined = (Box<Answered>, Option<RequestEnded>);
+
+/// A call between its first byte and the end of waiting.
+#[derive(Default)]
+struct Call {
+    /// What its thread announced, once everything up to its first byte has been said.
+    announced: Option<Option<CallBegan>>,
+    /// The wire has seen it to its end.
+    over: Option<Box<Called>>,
+}
+
+/// What became of a span the run time told of.
+pub(super) enum Told {
+    /// It is this call, which is over.
+    Call(Box<Called>, Box<SpanEnded>),
+    /// It is a call that still goes on.
+    Waits,
+    /// No call on the wire is this span.
+    NoCall(Box<SpanEnded>),
+}
+
+/// What could not be joined within [`GRACE`].
+#[derive(Default)]
+pub(super) struct Alone {
+    pub(super) requests: Vec<Box<Answered>>,
+    pub(super) calls: Vec<(Box<Called>, Known)>,
+    /// Requests the run time told of that the wire never showed.
+    pub(super) unseen: Vec<(Nanos, RequestEnded)>,
+}
+
+/// One process.
+pub(super) struct Bridged {
+    pub(super) instance: Arc<ServiceInstance>,
+    pub(super) tree: Tree,
+    numbering: Numbering,
+    requests: HashMap<RequestKey, Request>,
+    answered: VecDeque<(Nanos, RequestKey)>,
+    puzzling: VecDeque<(Nanos, RequestEnded)>,
+    threads: Threads,
+    calls: HashMap<RequestKey, Call>,
+    undecided: VecDeque<(Nanos, u32, RequestKey)>,
+    over: VecDeque<(Nanos, RequestKey)>,
+    carriers: HashMap<SpanId, RequestKey>,
+    spans: HashMap<SpanId, Box<SpanEnded>>,
+}
+
+/// A request between its first byte and the end of waiting.
+#[derive(Default)]
+struct Request {
+    answered: Option<Box<Answered>>,
+    told: Option<RequestEnded>,
+}
+
+impl Bridged {
+    pub(super) fn new(instance: Arc<ServiceInstance>) -> Self {
+        Self {
+            instance,
+            tree: Tree::default(),
+            numbering: Numbering::default(),
+            requests: HashMap::new(),
+            answered: VecDeque::new(),
+            puzzling: VecDeque::new(),
+            threads: Threads::default(),
+            calls: HashMap::new(),
+            undecided: VecDeque::new(),
+            over: VecDeque::new(),
+            carriers: HashMap::new(),
+            spans: HashMap::new(),
+        }
+    }
+
+    /// Requests and calls the wire has seen to their end, that wait; and spans that wait for their transaction.
+    pub(super) fn waiting(&self) -> usize {
+        let requests = self.requests.values().filter(|request| request.answered.is_some()).count();
+        let calls = self.calls.values().filter(|call| call.over.is_some()).count();
+        requests + calls + self.tree.len()
+    }
+
+    /// The wire saw a request begin. `whole`: its connection was followed from the first byte.
+    pub(super) fn request_opened(&mut self, key: RequestKey, addresses: &Addresses, whole: bool, time: Nanos) {
+        let port = addresses.remote.port().unwrap_or(0);
+        self.numbering.opened(Connection { id: key.connection, port, whole }, key.serial, time);
+        self.requests.insert(key, Request::default());
+    }
+
+    /// The wire saw a request end. Gives it back when nothing need be waited for.
+    pub(super) fn request_done(&mut self, key: RequestKey, answered: Box<Answered>) -> Option<Joined> {
+        let Some(request) = self.requests.get_mut(&key) else {
+            // It began before the run time spoke.
+            return Some((answered, None));
+        };
+        if let Some(ended) = request.told.take() {
+            self.requests.remove(&key);
+            return Some((answered, Some(ended)));
+        }
+        self.answered.push_back((answered.exchange.closed.time, key));
+        request.answered = Some(answered);
+        None
+    }
+
+    /// The run time told of a request; with it others that had been puzzling may become clear.
+    pub(super) fn request_ended(&mut self, time: Nanos, ended: RequestEnded) -> Vec<(Nanos, Joined)> {
+        let mut ready = Vec::new();
+        let before = self.puzzling.len();
+        self.place(time, ended, &mut ready);
+        if self.puzzling.len() > before {
+            return ready;
+        }
+        for _ in 0..before {
+            if let Some((time, ended)) = self.puzzling.pop_front() {
+                self.place(time, ended, &mut ready);
+            }
+        }
+        ready
+    }
+
+    fn place(&mut self, time: Nanos, ended: RequestEnded, ready: &mut Vec<(Nanos, Joined)>) {
+        let Some(key) = self.numbering.ended(time, &ended) else {
+            self.puzzling.push_back((time, ended));
+            return;
+        };
+        let Some(request) = self.requests.get_mut(&key) else { return };
+        match request.answered.take() {
+            Some(answered) => {
+                self.requests.remove(&key);
+                ready.push((time, (answered, Some(ended))));
+            }
+            None => request.told = Some(ended),
+        }
+    }
+
+    /// The wire saw a call begin.
+    pub(super) fn call_opened(&mut self, key: RequestKey, tid: u32, time: Nanos) {
+        self.threads.opened(tid, time, key.connection);
+        self.undecided.push_back((time, tid, key));
+        self.calls.insert(key, Call::default());
+    }
+
+    /// A call carries a trace context: the run time will call it by this span.
+    pub(super) fn call_carries(&mut self, key: RequestKey, carried: Carried) {
+        if !self.calls.contains_key(&key) {
+            return;
+        }
+        if let Some(before) = self.carriers.insert(carried.span, key) {
+            // The same call again: redirected, or sent on another connection.
+            self.calls.remove(&before);
+        }
+    }
+
+    /// The wire saw a call end. Gives it back with what is known of it, or keeps it until something is.
+    pub(super) fn call_done(&mut self, key: RequestKey, called: Box<Called>) -> Option<(Box<Called>, Known)> {
+        let Some(call) = self.calls.get_mut(&key) else {
+            return Some((called, Known::Nothing));
+        };
+        self.over.push_back((called.exchange.closed.time, key));
+        call.over = Some(called);
+        self.known(key)
+    }
+
+    /// The wire lost a call, or it never ended.
+    pub(super) fn call_lost(&mut self, key: RequestKey) {
+        self.calls.remove(&key);
+    }
+
+    /// The run time told of a span.
+    pub(super) fn span_ended(&mut self, ended: Box<SpanEnded>) -> Told {
+        let id = ended.context.span;
+        let Some(key) = self.carriers.get(&id).copied() else {
+            return Told::NoCall(ended);
+        };
+        self.spans.insert(id, ended);
+        match self.known(key) {
+            Some((called, Known::Span(span))) => Told::Call(called, span),
+            _ => Told::Waits,
+        }
+    }
+
+    /// The run time is about to make a call.
+    pub(super) fn call_began(&mut self, time: Nanos, call: CallBegan) {
+        self.threads.began(time, call);
+    }
+
+    /// Everything up to `time` has been said: calls begun until then are decided.
+    pub(super) fn heard(&mut self, time: Nanos) -> Vec<(Box<Called>, Known)> {
+        let mut ready = Vec::new();
+        while let Some((opened, tid, key)) = self.undecided.front().copied()
+            && opened <= time
+        {
+            self.undecided.pop_front();
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.announced = Some(self.threads.announced(tid, opened, key.connection));
+                ready.extend(self.known(key));
+            }
+        }
+        self.threads.forget_before(self.undecided.front().map_or(time, |(opened, ..)| time.min(*opened)));
+        ready
+    }
+
+    /// What has waited too long.
+    pub(super) fn alone(&mut self, time: Nanos) -> Alone {
+        let before = time.saturating_sub(GRACE);
+        let mut alone = Alone::default();
+        while let Some((closed, key)) = self.answered.front().copied()
+            && closed < before
+        {
+            self.answered.pop_front();
+            if let Some(answered) = self.requests.get_mut(&key).and_then(|request| request.answered.take()) {
+                self.requests.remove(&key);
+                self.numbering.given_up(key);
+                alone.requests.push(answered);
+            }
+        }
+        while let Some((closed, key)) = self.over.front().copied()
+            && closed < before
+        {
+            self.over.pop_front();
+            alone.calls.extend(self.give_up(key));
+        }
+        while self.puzzling.front().is_some_and(|(told, _)| *told < before || self.puzzling.len() > MOST_PUZZLING) {
+            alone.unseen.extend(self.puzzling.pop_front());
+        }
+        self.numbering.forget_closed(before);
+        self.tree.forget_before(time);
+        alone
+    }
+
+    /// Bytes of a connection were lost: requests on it may be counted wrongly.
+    pub(super) fn doubt(&mut self, connection: u64) {
+        self.numbering.doubt(connection);
+    }
+
+    /// A connection is closed.
+    pub(super) fn closed(&mut self, connection: u64, time: Nanos) {
+        self.numbering.closed(connection, time);
+    }
+
+    /// Takes a call out when it is over and enough is known of it.
+    fn known(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
+        let call = self.calls.get(&key)?;
+        let known = match call.over.as_ref()?.carried {
+            Some(carried) => Known::Span(self.spans.remove(&carried.span)?),
+            None => call.announced?.map_or(Known::Nothing, Known::Announced),
+        };
+        Some((self.take(key)?, known))
+    }
+
+    fn give_up(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
+        Some((self.take(key)?, Known::Nothing))
+    }
+
+    fn take(&mut self, key: RequestKey) -> Option<Box<Called>> {
+        let called = self.calls.remove(&key)?.over?;
+        if let Some(carried) = called.carried {
+            self.carriers.remove(&carried.span);
+            self.spans.remove(&carried.span);
+        }
+        Some(called)
+    }
+}

@@ -1,0 +1,242 @@
+//! Which request on the wire a run time means when it says that a request has ended.
+//!
+//! It names the peer's port, and usually a name and a number: the server's own name of the connection and the request's
+//! place on it. The port leads to the connection once; from then on name and number decide alone, whatever overlaps in
+//! time. Without a number, only a connection with exactly one open request is certain.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::{bridge::RequestEnded, correlate::RequestKey, exchange::Nanos};
+
+/// Most requests of one connection that wait to be told of.
+const MOST_OPEN: usize = 1024;
+
+/// The connections a process serves, and the requests on them it has not told of yet.
+#[derive(Debug, Default)]
+pub(super) struct Numbering {
+    served: HashMap<u64, Served>,
+    ports: HashMap<u16, Vec<u64>>,
+    names: HashMap<String, u64>,
+}
+
+#[derive(Debug)]
+struct Served {
+    port: u16,
+    open: VecDeque<(u64, Nanos)>,
+    /// The server's number of our request 0, once it is known.
+    base: Option<u64>,
+    name: Option<String>,
+    closed: Option<Nanos>,
+}
+
+/// A connection on which a request begins.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Connection {
+    pub(super) id: u64,
+    /// Port of the peer.
+    pub(super) port: u16,
+    /// It was seen from its first byte: request numbers agree.
+    pub(super) whole: bool,
+}
+
+impl Numbering {
+    /// A request began.
+    pub(super) fn opened(&mut self, connection: Connection, serial: u64, time: Nanos) {
+        let served = self.served.entry(connection.id).or_insert_with(|| {
+            self.ports.entry(connection.port).or_default().push(connection.id);
+            Served {
+                port: connection.port,
+                open: VecDeque::new(),
+                base: connection.whole.then_some(0),
+                name: None,
+                closed: None,
+            }
+        });
+        if served.open.len() == MOST_OPEN {
+            served.open.pop_front();
+        }
+        served.open.push_back((serial, time));
+    }
+
+    /// The run time told of a request: which one it is, if that is certain. Learns the connection's name by it.
+    pub(super) fn ended(&mut self, time: Nanos, ended: &RequestEnded) -> Option<RequestKey> {
+        let (connection, serial) = self.locate(time, ended)?;
+        let served = self.served.get_mut(&connection)?;
+        served.open.retain(|(open, _)| *open != serial);
+        if let (Some((name, ordinal)), None) = (&ended.ordinal, &served.name) {
+            served.base = ordinal.checked_sub(serial);
+            served.name = Some(name.clone());
+            self.names.insert(name.clone(), connection);
+        }
+        Some(RequestKey { connection, serial })
+    }
+
+    /// Nobody waits for this request any more.
+    pub(super) fn given_up(&mut self, key: RequestKey) {
+        if let Some(served) = self.served.get_mut(&key.connection) {
+            served.open.retain(|(open, _)| *open != key.serial);
+        }
+    }
+
+    /// Bytes of the connection were lost: what was learnt of its numbers holds no more.
+    pub(super) fn doubt(&mut self, connection: u64) {
+        if let Some(served) = self.served.get_mut(&connection) {
+            served.base = None;
+            if let Some(name) = served.name.take() {
+                self.names.remove(&name);
+            }
+        }
+    }
+
+    /// The connection is closed; it is remembered until what was said of it has arrived.
+    pub(super) fn closed(&mut self, connection: u64, time: Nanos) {
+        if let Some(served) = self.served.get_mut(&connection) {
+            served.closed = Some(time);
+        }
+    }
+
+    /// Forgets connections closed before `time`.
+    pub(super) fn forget_closed(&mut self, time: Nanos) {
+        let (names, ports) = (&mut self.names, &mut self.ports);
+        self.served.retain(|id, served| {
+            let stays = served.closed.is_none_or(|closed| closed >= time);
+            if !stays {
+                if let Some(name) = &served.name {
+                    names.remove(name);
+                }
+                if let Some(ids) = ports.get_mut(&served.port) {
+                    ids.retain(|other| other != id);
+                    if ids.is_empty() {
+                        ports.remove(&served.port);
+                    }
+                }
+            }
+            stays
+        });
+    }
+
+    fn locate(&self, time: Nanos, ended: &RequestEnded) -> Option<(u64, u64)> {
+        if let Some((name, ordinal)) = &ended.ordinal
+            && let Some(&connection) = self.names.get(name)
+        {
+            let served = self.served.get(&connection)?;
+            let serial = ordinal.checked_sub(served.base?)?;
+            return served.has(serial, time).then_some((connection, serial));
+        }
+        let ordinal = ended.ordinal.as_ref().map(|(_, ordinal)| *ordinal);
+        let ids = self.ports.get(&ended.remote_port)?;
+        let mut fitting = ids.iter().filter_map(|id| Some((*id, self.served.get(id)?.fits(ordinal, time)?)));
+        let only = fitting.next()?;
+        fitting.next().is_none().then_some(only)
+    }
+}
+
+impl Served {
+    fn has(&self, serial: u64, time: Nanos) -> bool {
+        self.open.iter().any(|(open, opened)| *open == serial && *opened <= time)
+    }
+
+    /// The request that is meant, if it can only be one.
+    fn fits(&self, ordinal: Option<u64>, time: Nanos) -> Option<u64> {
+        match (ordinal, self.base) {
+            // It has another name.
+            (Some(_), _) if self.name.is_some() => None,
+            (Some(ordinal), Some(base)) => ordinal.checked_sub(base).filter(|serial| self.has(*serial, time)),
+            _ => {
+                let mut open = self.open.iter().filter(|(_, opened)| *opened <= time);
+                let (serial, _) = open.next()?;
+                open.next().is_none().then_some(*serial)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connection(id: u64, port: u16, whole: bool) -> Connection {
+        Connection { id, port, whole }
+    }
+
+    fn ended(port: u16, ordinal: Option<(&str, u64)>) -> RequestEnded {
+        RequestEnded {
+            context: None,
+            remote_port: port,
+            ordinal: ordinal.map(|(name, number)| (name.to_owned(), number)),
+            route: None,
+            exception: None,
+        }
+    }
+
+    fn key(connection: u64, serial: u64) -> Option<RequestKey> {
+        Some(RequestKey { connection, serial })
+    }
+
+    #[test]
+    fn numbers_decide_whatever_overlaps() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, true), 0, 10);
+        // The next request was read before the end of the first was told.
+        numbering.opened(connection(1, 40_000, true), 1, 20);
+        assert_eq!(numbering.ended(25, &ended(40_000, Some(("A", 0)))), key(1, 0));
+        assert_eq!(numbering.ended(30, &ended(40_000, Some(("A", 1)))), key(1, 1));
+        assert_eq!(numbering.ended(31, &ended(40_000, Some(("A", 1)))), None, "told twice");
+    }
+
+    #[test]
+    fn a_connection_met_late_is_learnt_when_one_request_is_open() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, false), 0, 10);
+        numbering.opened(connection(1, 40_000, false), 1, 20);
+        assert_eq!(numbering.ended(25, &ended(40_000, Some(("A", 57)))), None, "either could be meant");
+        numbering.given_up(RequestKey { connection: 1, serial: 0 });
+        assert_eq!(numbering.ended(26, &ended(40_000, Some(("A", 58)))), key(1, 1));
+        numbering.opened(connection(1, 40_000, false), 2, 30);
+        numbering.opened(connection(1, 40_000, false), 3, 31);
+        assert_eq!(numbering.ended(40, &ended(40_000, Some(("A", 60)))), key(1, 3));
+        assert_eq!(numbering.ended(41, &ended(40_000, Some(("A", 59)))), key(1, 2));
+    }
+
+    #[test]
+    fn two_peers_with_one_port_are_told_apart_or_left() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, true), 0, 10);
+        numbering.opened(connection(2, 40_000, true), 0, 11);
+        assert_eq!(numbering.ended(20, &ended(40_000, Some(("A", 0)))), None);
+        numbering.given_up(RequestKey { connection: 1, serial: 0 });
+        assert_eq!(numbering.ended(21, &ended(40_000, Some(("B", 0)))), key(2, 0));
+        numbering.opened(connection(1, 40_000, true), 1, 30);
+        numbering.opened(connection(2, 40_000, true), 1, 31);
+        assert_eq!(numbering.ended(40, &ended(40_000, Some(("B", 1)))), key(2, 1));
+        assert_eq!(numbering.ended(41, &ended(40_000, Some(("A", 1)))), key(1, 1));
+    }
+
+    #[test]
+    fn without_a_number_only_one_open_request_is_certain() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, true), 0, 10);
+        assert_eq!(numbering.ended(5, &ended(40_000, None)), None, "it had not begun");
+        assert_eq!(numbering.ended(12, &ended(40_001, None)), None, "another port");
+        assert_eq!(numbering.ended(12, &ended(40_000, None)), key(1, 0));
+        numbering.opened(connection(1, 40_000, true), 1, 20);
+        numbering.opened(connection(1, 40_000, true), 2, 21);
+        assert_eq!(numbering.ended(30, &ended(40_000, None)), None);
+    }
+
+    #[test]
+    fn a_doubted_connection_is_learnt_anew() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, true), 0, 10);
+        assert_eq!(numbering.ended(11, &ended(40_000, Some(("A", 0)))), key(1, 0));
+        numbering.doubt(1);
+        // One request was lost on the wire.
+        numbering.opened(connection(1, 40_000, true), 1, 20);
+        assert_eq!(numbering.ended(21, &ended(40_000, Some(("A", 2)))), key(1, 1));
+        numbering.closed(1, 50);
+        numbering.forget_closed(50);
+        assert_eq!(numbering.served.len(), 1);
+        numbering.forget_closed(51);
+        assert!(numbering.served.is_empty() && numbering.ports.is_empty() && numbering.names.is_empty());
+    }
+}

@@ -1,0 +1,252 @@
+//! What run times say, joined with what the wire shows.
+
+use std::sync::Arc;
+
+use super::{
+    super::bridged::{Answered, Bridged, Called, Held, Joined, Known, Put, Root, Told},
+    Tracer, duration, error_place,
+};
+use crate::{
+    bridge::{Context, Message, RequestEnded, Route, Said, SpanEnded},
+    build::{ErrorPlace, Place},
+    correlate::SpanId,
+    exchange::Nanos,
+    metadata::ServiceInstance,
+};
+
+impl Tracer {
+    /// The run time of a process of `instance` said something. Nothing it said is heard before [`Said::Began`].
+    pub fn told(&mut self, message: &Message, instance: &Arc<ServiceInstance>) {
+        if message.said == Said::Began {
+            self.bridged.entry(message.pid).or_insert_with(|| Bridged::new(Arc::clone(instance)));
+        }
+        self.told_of_ended(message);
+    }
+
+    /// As [`Tracer::told`], of a process that may have ended since.
+    pub fn told_of_ended(&mut self, message: &Message) {
+        let (pid, time) = (message.pid, message.time);
+        match &message.said {
+            Said::Began => {}
+            Said::Ended => self.bridge_ended(pid),
+            Said::RequestEnded(ended) => {
+                self.heard(pid, time);
+                let ready = self.bridged.get_mut(&pid).map(|bridged| bridged.request_ended(time, (**ended).clone()));
+                for (time, (answered, ended)) in ready.into_iter().flatten() {
+                    self.request_joined(pid, (answered, ended), time);
+                }
+            }
+            Said::CallBegan(call) => {
+                if let Some(bridged) = self.bridged.get_mut(&pid) {
+                    bridged.call_began(time, *call);
+                }
+            }
+            Said::SpanEnded(ended) => {
+                self.heard(pid, time);
+                match self.bridged.get_mut(&pid).map(|bridged| bridged.span_ended(ended.clone())) {
+                    Some(Told::Call(called, span)) => self.call_joined(pid, *called, Known::Span(span)),
+                    Some(Told::NoCall(span)) => self.span_alone(pid, &span, time),
+                    Some(Told::Waits) | None => {}
+                }
+            }
+            Said::Crashed(_) => {}
+            Said::Heard => {
+                self.heard(pid, time);
+                self.alone(pid, time);
+            }
+            Said::Lost { messages } => self.counters.messages_lost += messages,
+        }
+    }
+
+    /// Bytes of a connection of `pid` were lost.
+    pub fn connection_doubted(&mut self, pid: u32, connection: u64) {
+        if let Some(bridged) = self.bridged.get_mut(&pid) {
+            bridged.doubt(connection);
+        }
+    }
+
+    /// A connection of `pid` is closed.
+    pub fn connection_closed(&mut self, pid: u32, connection: u64, time: Nanos) {
+        if let Some(bridged) = self.bridged.get_mut(&pid) {
+            bridged.closed(connection, time);
+        }
+    }
+
+    /// Everything ends: nobody will say more.
+    pub fn finish(&mut self) {
+        let mut pids: Vec<u32> = self.bridged.keys().copied().collect();
+        pids.sort_unstable();
+        for pid in pids {
+            self.bridge_ended(pid);
+        }
+    }
+
+    /// What waits for the other half.
+    pub fn waiting(&self) -> usize {
+        self.bridged.values().map(Bridged::waiting).sum()
+    }
+
+    fn heard(&mut self, pid: u32, time: Nanos) {
+        let ready = self.bridged.get_mut(&pid).map(|bridged| bridged.heard(time));
+        for (called, known) in ready.into_iter().flatten() {
+            self.call_joined(pid, *called, known);
+        }
+    }
+
+    /// What has waited too long goes out as the wire shows it.
+    fn alone(&mut self, pid: u32, time: Nanos) {
+        let Some(alone) = self.bridged.get_mut(&pid).map(|bridged| bridged.alone(time)) else { return };
+        for answered in alone.requests {
+            self.counters.requests_alone += 1;
+            self.report_request(*answered, None);
+        }
+        for (called, known) in alone.calls {
+            self.call_joined(pid, *called, known);
+        }
+        for (told, ended) in alone.unseen {
+            self.counters.requests_unseen += 1;
+            if let Some(context) = ended.context {
+                self.close(pid, Root { id: context.span, reported: true }, told);
+            }
+        }
+    }
+
+    fn bridge_ended(&mut self, pid: u32) {
+        self.heard(pid, Nanos::MAX);
+        self.alone(pid, Nanos::MAX);
+        let Some(mut bridged) = self.bridged.remove(&pid) else { return };
+        let instance = Arc::clone(&bridged.instance);
+        for held in bridged.tree.drain() {
+            self.publish_held(&instance, held, None);
+        }
+    }
+
+    /// A request is over on the wire, and the run time told of it (or need not).
+    pub(super) fn request_joined(&mut self, pid: u32, (mut answered, ended): Joined, time: Nanos) {
+        let Some(ended) = ended else {
+            self.report_request(*answered, None);
+            return;
+        };
+        let context = ended.context.filter(|context| agrees(&answered, context));
+        if ended.context.is_some() && context.is_none() {
+            self.counters.requests_alone += 1;
+            self.report_request(*answered, None);
+            return;
+        }
+        self.counters.requests_joined += 1;
+        let route = route(&answered, &ended);
+        let instance = Arc::clone(&answered.instance);
+        let mut errors = Vec::new();
+        if let Some(context) = context {
+            let request = &mut answered.request;
+            request.place = place(&context, request.place.sample_rate);
+            (request.sampled, request.decided) = (context.sampled, true);
+            let children = self.bridged.get_mut(&pid).map(|bridged| bridged.tree.take(context.span));
+            for mut held in children.into_iter().flatten() {
+                held.span.transaction = Some(context.span);
+                errors.extend(held.error.map(|error| (held.span.place.id, error)));
+                request.spans.extend(request.buffer.push(held.span, held.propagated));
+            }
+        }
+        let reported = self.report_request(*answered, route.as_deref());
+        if let Some(context) = context {
+            self.close(pid, Root { id: context.span, reported: reported.is_some() }, time);
+        }
+        if let Some(within) = reported {
+            for (span, mut error) in errors {
+                error.within = Some(ErrorPlace { parent: span, ..within.clone() });
+                self.publish_error(&instance, error);
+            }
+        }
+    }
+
+    /// A call is over on the wire, and what the run time knows of it is known.
+    pub(super) fn call_joined(&mut self, pid: u32, called: Called, known: Known) {
+        let Called { exchange, parts, carried } = called;
+        let Some(instance) = self.bridged.get(&pid).map(|bridged| Arc::clone(&bridged.instance)) else { return };
+        let (context, id) = match &known {
+            Known::Announced(call) => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
+            Known::Span(span) => {
+                let context = span.context;
+                let parent = context.parent.map(|parent| (context.trace, parent, context.sampled));
+                (parent, Some(context.span))
+            }
+            Known::Nothing => (None, None),
+        };
+        let Some((trace, parent, sampled)) = context else {
+            self.counters.calls_without_parent += 1;
+            let span = self.orphan_span(&exchange, parts);
+            self.orphan(&instance, span, &exchange, carried);
+            return;
+        };
+        self.counters.calls_linked += 1;
+        if !sampled {
+            return;
+        }
+        let id = id.unwrap_or_else(|| self.ids.span());
+        let propagated = parts.propagated;
+        let sample_rate = Some(self.capture.sample_rate);
+        let place = Place { trace, id, parent: Some(parent), sample_rate };
+        let start = self.clock.epoch(exchange.opened.time);
+        let span = parts.into_span(place, None, start, duration(&exchange));
+        let error = self.sql_failure(&exchange);
+        self.hold(pid, &instance, parent, Held { span, propagated, error });
+    }
+
+    /// A span of the run time that no call on the wire is.
+    fn span_alone(&mut self, _pid: u32, _ended: &SpanEnded, _time: Nanos) {}
+
+    fn hold(&mut self, pid: u32, instance: &Arc<ServiceInstance>, parent: SpanId, held: Held) {
+        match self.bridged.get_mut(&pid).map(|bridged| bridged.tree.put(parent, held)) {
+            Some(Put::Late(held, root)) if root.reported => self.publish_held(instance, *held, Some(root.id)),
+            Some(Put::Full(held)) => self.publish_held(instance, *held, None),
+            Some(Put::Kept | Put::Late(..)) | None => {}
+        }
+    }
+
+    /// A transaction ended: what comes later below it goes out by itself.
+    fn close(&mut self, pid: u32, root: Root, time: Nanos) {
+        let Some(bridged) = self.bridged.get_mut(&pid) else { return };
+        let instance = Arc::clone(&bridged.instance);
+        bridged.tree.close(root, time);
+        for held in bridged.tree.take(root.id) {
+            self.publish_held(&instance, held, Some(root.id));
+        }
+    }
+
+    fn publish_held(&mut self, instance: &Arc<ServiceInstance>, held: Held, transaction: Option<SpanId>) {
+        self.counters.spans_without_transaction += u64::from(transaction.is_none());
+        let mut span = held.span;
+        span.transaction = transaction;
+        let within = transaction.map(|id| error_place(&Place { id, ..span.place }, span.place.id));
+        self.publish_span(instance, span);
+        if let Some(mut error) = held.error {
+            error.within = within;
+            self.publish_error(instance, error);
+        }
+    }
+}
+
+fn place(context: &Context, sample_rate: Option<f64>) -> Place {
+    Place { trace: context.trace, id: context.span, parent: context.parent, sample_rate }
+}
+
+/// The run time continued the trace that the wire shows, if it shows one.
+fn agrees(answered: &Answered, context: &Context) -> bool {
+    match answered.request.place.parent {
+        Some(parent) => answered.request.place.trace == context.trace && context.parent == Some(parent),
+        None => true,
+    }
+}
+
+/// The request's route: as the run time names it, else the path (Elastic's .NET agent does so), else, when nothing was
+/// found at that path, none.
+fn route(answered: &Answered, ended: &RequestEnded) -> Option<String> {
+    let path = crate::build::url::path(&answered.http.target);
+    match &ended.route {
+        Some(Route::Named(name)) => Some(name.clone()),
+        Some(Route::Values(_)) => Some(path.to_owned()),
+        None if answered.http.status == Some(404) => None,
+        None => Some(path.to_owned()),
+    }
+}
