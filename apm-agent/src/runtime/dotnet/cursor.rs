@@ -49,10 +49,6 @@ impl<'a> Cursor<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    pub fn f64(&mut self) -> Option<f64> {
-        self.array().map(f64::from_le_bytes)
-    }
-
     /// Seven bits a byte, the lowest first, the eighth bit says that more follow. `None` also when it has more than
     /// 64 bits.
     pub fn varuint64(&mut self) -> Option<u64> {

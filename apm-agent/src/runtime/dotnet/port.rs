@@ -188,7 +188,9 @@ fn find_socket(process: &Process, folder: &Path, pid: u32, exact: &str) -> Resul
         found => return found,
     }
     let start = format!("dotnet-diagnostic-{pid}-");
-    for entry in Dir::read_from(&folder)?.take(MOST_ENTRIES) {
+    let readable =
+        rustix::fs::openat(&folder, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    for entry in Dir::new(readable)?.take(MOST_ENTRIES) {
         let entry = entry?;
         let Ok(name) = entry.file_name().to_str() else { continue };
         if name.starts_with(&start)
@@ -275,7 +277,11 @@ mod tests {
         let reason = |process: &Pretended| process.find().expect_err("absent").to_string();
         let none = Pretended::new("", "tmp");
         let _other = none.listen("dotnet-diagnostic-77-5000-socket");
-        assert!(reason(&none).contains("`/tmp` of the process has no socket `dotnet-diagnostic-7-…"), "{}", reason(&none));
+        assert!(
+            reason(&none).contains("`/tmp` of the process has no socket `dotnet-diagnostic-7-…"),
+            "{}",
+            reason(&none)
+        );
         for variable in SWITCHES {
             let off = Pretended::new(&format!("{variable}=0x0\0"), "tmp");
             assert!(reason(&off).contains(&format!("`{variable}` is set to 0")));
@@ -321,6 +327,9 @@ mod tests {
         let found = process.find().expect("found");
         let port = Port { pid: 1, ..found };
         let refused = port.connect(SOON).expect_err("not ours");
-        assert_eq!(refused.to_string(), format!("process {} listens on the diagnostics port of process 1", process.pid));
+        assert_eq!(
+            refused.to_string(),
+            format!("process {} listens on the diagnostics port of process 1", process.pid)
+        );
     }
 }

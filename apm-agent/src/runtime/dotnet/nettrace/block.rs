@@ -5,10 +5,7 @@
 //! ```
 
 use super::{
-    Cursor, Dropped, Event, Item, Level, Trace,
-    frame::BlockKind,
-    metadata::Descriptions,
-    sequence::Sequences,
+    Cursor, Dropped, Event, Item, Level, Trace, frame::BlockKind, metadata::Descriptions, sequence::Sequences,
 };
 
 /// Flag of a block: headers of events are compressed.

@@ -170,7 +170,8 @@ type ReadFields = fn(&mut Cursor<'_>, u32) -> Option<Vec<Field>>;
 fn kind(cursor: &mut Cursor<'_>, deeper: u32, fields: ReadFields) -> Option<Kind> {
     let deeper = deeper.checked_sub(1)?;
     Some(match cursor.u32()? {
-        1 => Kind::Object(fields(cursor, deeper)?),
+        // Each field takes bytes of the payload, so that reading one takes no longer than it is.
+        1 => Kind::Object(fields(cursor, deeper).filter(|fields| !fields.is_empty())?),
         3 => Kind::Boolean,
         4 => Kind::Char,
         5 => Kind::Int8,

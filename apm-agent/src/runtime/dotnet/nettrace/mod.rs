@@ -193,4 +193,4 @@ impl Reader {
 }
 
 #[cfg(test)]
-mod tests {}
+pub(super) mod tests;
