@@ -7,6 +7,7 @@ pub mod btf;
 mod failure;
 mod layout;
 mod load;
+mod peer;
 mod probe;
 mod program;
 mod self_test;
@@ -14,6 +15,7 @@ mod tracefs;
 
 pub use failure::KernelFailure;
 pub use load::Kernel;
+pub use peer::peer_pid;
 pub use probe::KernelProbe;
 pub use program::{Hook, PROGRAMS, Program};
 

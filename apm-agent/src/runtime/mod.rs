@@ -14,7 +14,7 @@ use crate::{
 };
 
 pub mod agents;
-mod dotnet;
+pub mod dotnet;
 mod go;
 mod java;
 mod native;

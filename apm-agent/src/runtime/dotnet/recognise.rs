@@ -4,9 +4,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ARCHITECTURE, Detected, Named, Runtime, Subject, is_version, stem};
+use super::super::{ARCHITECTURE, Detected, Named, Runtime, Subject, is_version, stem};
 
-pub(super) struct DotNet;
+/// Recognises .NET.
+pub struct DotNet;
 
 impl Runtime for DotNet {
     fn name(&self) -> &'static str {
