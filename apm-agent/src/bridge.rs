@@ -34,8 +34,8 @@ pub enum Said {
     CallBegan(CallBegan),
     /// A span of the program, or of a library of it, ended.
     SpanEnded(Box<SpanEnded>),
-    /// An exception nobody caught, outside any request.
-    Crashed(Box<Thrown>),
+    /// An exception was thrown, and it is worth a report: a request's error page shows it, or nobody caught it.
+    Threw(Box<Threw>),
     /// Everything up to this message's time has been said.
     Heard,
     /// Messages were lost before this one.
@@ -58,6 +58,17 @@ pub struct Context {
     pub sampled: bool,
 }
 
+/// An exception that is worth a report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Threw {
+    /// The request it hit.
+    pub context: Option<Context>,
+    /// The exception.
+    pub thrown: Thrown,
+    /// The program dealt with it.
+    pub handled: bool,
+}
+
 /// A request that was served.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestEnded {
@@ -65,7 +76,7 @@ pub struct RequestEnded {
     pub context: Option<Context>,
     /// Port of the peer: one half of the connection's identity.
     pub remote_port: u16,
-    /// Name the server gave the connection, and the request's number on it (in steps of 1, from any start).
+    /// Name the server gave the connection, and the request's number on it, from 0 at the connection's beginning.
     pub ordinal: Option<(String, u64)>,
     /// Name of the route, as the run time's Elastic agent names it, without the method: `Orders/Get {id}`.
     pub route: Option<Route>,

@@ -49,7 +49,7 @@ impl Tracer {
                     Some(Told::Waits) | None => {}
                 }
             }
-            Said::Crashed(_) => {}
+            Said::Threw(_) => {}
             Said::Heard => {
                 self.heard(pid, time);
                 self.alone(pid, time);

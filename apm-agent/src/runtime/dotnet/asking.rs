@@ -1,0 +1,187 @@
+//! What a session asks the run time for: as little as correlation needs.
+//!
+//! The wire shows method, path, headers, statements, status and times. What it cannot show is asked for, one event a
+//! request and one a call: each costs the process 2 to 5 µs (`../shared/reference/dotnet.md`). The specifications are
+//! those of `DiagnosticSourceEventSource` (dotnet/runtime, `DsesFilterAndTransform.cs`): listener or `[AS]` activity
+//! source, `/`, event, `:-`, and the properties to be told, each as `name=path`.
+
+use super::{CollectTracing, Provider};
+
+/// Largest buffer in the process, MiB. It is taken only as it fills, that is, when we do not read.
+const BUFFER_MIB: u32 = 64;
+
+/// `Events` and `IgnoreShortCutKeywords` of the event source.
+const KEYWORDS: u64 = 0x802;
+
+/// `Informational`.
+const LEVEL: u32 = 4;
+
+/// Names under which properties are told; short, for they are sent with every event.
+pub(super) mod key {
+    /// `Activity.Id`: `00-TRACE-SPAN-FLAGS`.
+    pub const ID: &str = "I";
+    /// `Activity.ParentSpanId`.
+    pub const PARENT: &str = "P";
+    /// `Activity.HasRemoteParent`.
+    pub const REMOTE_PARENT: &str = "R";
+    /// `HttpContext.TraceIdentifier`: `CONNECTION:NUMBER`.
+    pub const IDENTIFIER: &str = "N";
+    /// `ConnectionInfo.RemotePort`.
+    pub const PORT: &str = "C";
+    /// `HttpRequest.RouteValues`.
+    pub const ROUTE: &str = "V";
+    /// `Exception.ToString()`.
+    pub const EXCEPTION: &str = "E";
+    /// `Activity.DisplayName`.
+    pub const NAME: &str = "D";
+    /// `Activity.Duration.Ticks`, 100 ns each.
+    pub const DURATION: &str = "T";
+    /// `Activity.Kind`.
+    pub const KIND: &str = "K";
+    /// `Activity.Status`.
+    pub const STATUS: &str = "S";
+    /// `Activity.TagObjects`.
+    pub const TAGS: &str = "A";
+    /// `OperationId` of SqlClient's events.
+    pub const OPERATION: &str = "O";
+    /// `SqlCommand.CommandText`.
+    pub const STATEMENT: &str = "Q";
+    /// `SqlConnection.DataSource`: `tcp:HOST,PORT`.
+    pub const SERVER: &str = "H";
+    /// `SqlConnection.Database`.
+    pub const DATABASE: &str = "B";
+}
+
+/// Names of events and sources.
+pub(super) mod name {
+    pub const HOSTING: &str = "Microsoft.AspNetCore";
+    pub const REQUEST_ENDED: &str = "Microsoft.AspNetCore.Hosting.EndRequest";
+    pub const REQUEST_FAILED: &str = "Microsoft.AspNetCore.Hosting.UnhandledException";
+    pub const PAGE_SHOWN: &str = "Microsoft.AspNetCore.Diagnostics.UnhandledException";
+    pub const HANDLED: &str = "Microsoft.AspNetCore.Diagnostics.HandledException";
+    pub const NPGSQL: &str = "Npgsql";
+    pub const HTTP: &str = "System.Net.Http";
+    pub const SQL_CLIENT: &str = "SqlClientDiagnosticListener";
+}
+
+/// What a run time is asked for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Wanted<'a> {
+    /// Major version of the run time.
+    pub major: u32,
+    /// Rate with which traces that begin in the process are sampled.
+    pub sample_rate: f64,
+    /// Activity sources of the program to listen to where not all of them can be (.NET 8).
+    pub sources: &'a [String],
+}
+
+/// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
+const EXPERIMENTS: [&str; 3] =
+    ["Experimental.System.Net.Http.Connections", "Experimental.System.Net.Sockets", "Experimental.System.Net.Security"];
+
+/// Libraries with activities of their own.
+const LIBRARIES: [&str; 3] = ["RabbitMQ.Client.Publisher", "RabbitMQ.Client.Subscriber", "MySqlConnector"];
+
+/// The session to ask for.
+pub(super) fn session(wanted: &Wanted) -> CollectTracing {
+    CollectTracing {
+        buffer_mib: BUFFER_MIB,
+        rundown: false,
+        stack_walk: false,
+        providers: vec![Provider {
+            name: "Microsoft-Diagnostics-DiagnosticSource".into(),
+            keywords: KEYWORDS,
+            level: LEVEL,
+            arguments: format!("FilterAndPayloadSpecs=\"{}\"", specifications(wanted).join("\n")),
+        }],
+    }
+}
+
+/// .NET 9 and later look for the most fitting specification of an activity; .NET 8 takes the first that wants the event,
+/// so that a `*` there would double the events of the sources named before it.
+fn knows_rest(wanted: &Wanted) -> bool {
+    wanted.major >= 9
+}
+
+fn specifications(wanted: &Wanted) -> Vec<String> {
+    let request = format!(
+        "{}=*Activity.Id;{}=*Activity.ParentSpanId;{}=httpContext.TraceIdentifier;{}=httpContext.Connection.RemotePort;\
+         {}=httpContext.Request.RouteValues.*Enumerate",
+        key::ID, key::PARENT, key::IDENTIFIER, key::PORT, key::ROUTE
+    );
+    let hosting = |event: &str, more: &str| format!("{}/{event}:-{request}{more}", name::HOSTING);
+    let exception = format!(";{}=exception", key::EXCEPTION);
+    let place = format!("{}=Id;{}=ParentSpanId", key::ID, key::PARENT);
+    let whole = format!(
+        "{place};{}=HasRemoteParent;{}=DisplayName;{}=Duration.Ticks;{}=Kind;{}=Status;{}=TagObjects.*Enumerate",
+        key::REMOTE_PARENT, key::NAME, key::DURATION, key::KIND, key::STATUS, key::TAGS
+    );
+    let mut all = vec![
+        // Makes the server begin an activity for each request, and record it: the flag goes on to other services.
+        format!("[AS]{}/Start{}:-", name::HOSTING, sampler(wanted)),
+        hosting(name::REQUEST_ENDED, ""),
+        hosting(name::REQUEST_FAILED, &exception),
+        hosting(name::PAGE_SHOWN, &exception),
+        hosting(name::HANDLED, &exception),
+        format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
+        format!("[AS]{}/Stop:-{whole}", name::HTTP),
+    ];
+    all.extend(sql_client());
+    if knows_rest(wanted) {
+        all.extend(EXPERIMENTS.iter().map(|source| format!("[AS]{source}/Start-Propagate:-")));
+        all.push(format!("[AS]*/Stop:-{whole}"));
+    } else {
+        let named = LIBRARIES.iter().copied().chain(wanted.sources.iter().map(String::as_str));
+        all.extend(named.map(|source| format!("[AS]{source}/Stop:-{whole}")));
+    }
+    all
+}
+
+/// Traces that begin here are sampled with the user's rate, others as their caller decided. .NET 8 knows no samplers.
+fn sampler(wanted: &Wanted) -> String {
+    if knows_rest(wanted) { format!("-ParentRatioSampler({})", wanted.sample_rate) } else { String::new() }
+}
+
+/// SqlClient speaks TDS, mostly encrypted: everything comes from its events.
+fn sql_client() -> impl Iterator<Item = String> {
+    let begins = format!(
+        "{}=OperationId;{}=*Activity.Id;{}=Command.CommandText;{}=Command.Connection.DataSource;\
+         {}=Command.Connection.Database",
+        key::OPERATION, key::ID, key::STATEMENT, key::SERVER, key::DATABASE
+    );
+    let ends = format!("{}=OperationId", key::OPERATION);
+    let fails = format!("{}=OperationId;{}=Exception", key::OPERATION, key::EXCEPTION);
+    ["Microsoft.Data.SqlClient", "System.Data.SqlClient"].into_iter().flat_map(move |library| {
+        [("Before", &begins), ("After", &ends), ("Error", &fails)].map(|(moment, told)| {
+            format!("{}/{library}.WriteCommand{moment}:-{told}", name::SQL_CLIENT)
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asked(major: u32) -> Vec<String> {
+        specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()] })
+    }
+
+    #[test]
+    fn asks_for_all_sources_only_where_that_doubles_nothing() {
+        let (old, new) = (asked(8), asked(10));
+        assert!(new.iter().any(|line| line.starts_with("[AS]*/Stop")));
+        assert!(!old.iter().any(|line| line.contains('*') && line.starts_with("[AS]*")));
+        assert!(old.iter().any(|line| line.starts_with("[AS]Shop/Stop")));
+        assert!(new.iter().any(|line| line.starts_with("[AS]Microsoft.AspNetCore/Start-ParentRatioSampler(0.5):-")));
+        assert!(old.iter().any(|line| line == "[AS]Microsoft.AspNetCore/Start:-"));
+    }
+
+    #[test]
+    fn fits_into_a_message() {
+        let session = session(&Wanted { major: 10, sample_rate: 1.0, sources: &[] });
+        assert!(!session.stack_walk && !session.rundown);
+        // UTF-16, in a message of at most 64 KiB.
+        assert!(session.providers[0].arguments.len() * 2 < 32 * 1024);
+        assert!(!session.providers[0].arguments.trim_matches('"').contains("\n\n"));
+    }
+}

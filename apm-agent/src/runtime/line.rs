@@ -1,0 +1,123 @@
+//! The line from a run time's bridge, on a thread of its own, to the engine.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{SyncSender, TrySendError},
+    },
+    time::Duration,
+};
+
+use crate::{
+    bridge::{Message, Said},
+    clock,
+    exchange::Nanos,
+};
+
+/// How long messages are kept back to bring them in order: a run time hands them over in batches, thread by thread
+/// (.NET: every 100 ms, later when the processor is busy).
+const HOLD: Nanos = 700_000_000;
+
+/// Most messages kept back.
+const MOST_HELD: usize = 1 << 18;
+
+/// How long to wait when the engine does not keep up.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// Puts the messages of one process in order and hands them on.
+pub struct Line {
+    /// The process.
+    pub pid: u32,
+    asked_to_stop: Arc<AtomicBool>,
+    abandoned: Arc<AtomicBool>,
+    engine: SyncSender<Vec<Message>>,
+    held: BTreeMap<Nanos, Vec<Said>>,
+    count: usize,
+    lost: u64,
+}
+
+impl Line {
+    /// A line for `pid`. `asked_to_stop`: the talk should end; `abandoned`: nobody listens any more.
+    pub fn new(
+        pid: u32,
+        asked_to_stop: Arc<AtomicBool>,
+        abandoned: Arc<AtomicBool>,
+        engine: SyncSender<Vec<Message>>,
+    ) -> Self {
+        Self { pid, asked_to_stop, abandoned, engine, held: BTreeMap::new(), count: 0, lost: 0 }
+    }
+
+    /// The talk should end.
+    pub fn is_ending(&self) -> bool {
+        self.asked_to_stop.load(Ordering::Relaxed)
+    }
+
+    /// The run time speaks from now on.
+    pub fn began(&self) {
+        self.send(vec![self.message(clock::monotonic(), Said::Began)]);
+    }
+
+    /// Something was said.
+    pub fn say(&mut self, time: Nanos, said: Said) {
+        if self.count >= MOST_HELD {
+            self.lost += 1;
+            return;
+        }
+        self.count += 1;
+        self.held.entry(time).or_default().push(said);
+    }
+
+    /// Messages were lost on the way to us.
+    pub fn lost(&mut self, messages: u64) {
+        self.lost += messages;
+    }
+
+    /// Hands on what can no longer be out of order.
+    pub fn pass_on(&mut self) {
+        self.pass_on_until(clock::monotonic().saturating_sub(HOLD));
+    }
+
+    /// The run time says no more: everything is handed on.
+    pub fn ended(mut self) {
+        self.pass_on_until(Nanos::MAX);
+        self.send(vec![self.message(clock::monotonic(), Said::Ended)]);
+    }
+
+    fn pass_on_until(&mut self, time: Nanos) {
+        let later = match time.checked_add(1) {
+            Some(next) => self.held.split_off(&next),
+            None => BTreeMap::new(),
+        };
+        let ready = std::mem::replace(&mut self.held, later);
+        let mut batch = Vec::new();
+        if self.lost > 0 {
+            batch.push(self.message(time, Said::Lost { messages: std::mem::take(&mut self.lost) }));
+        }
+        for (at, said) in ready {
+            self.count -= said.len();
+            batch.extend(said.into_iter().map(|said| self.message(at, said)));
+        }
+        if time != Nanos::MAX {
+            batch.push(self.message(time, Said::Heard));
+        }
+        self.send(batch);
+    }
+
+    fn message(&self, time: Nanos, said: Said) -> Message {
+        Message { pid: self.pid, time, said }
+    }
+
+    /// Waits while the engine is behind; the process has a buffer of its own, and counts what does not fit there.
+    fn send(&self, batch: Vec<Message>) {
+        let mut batch = batch;
+        while let Err(TrySendError::Full(back)) = self.engine.try_send(batch) {
+            if self.abandoned.load(Ordering::Relaxed) {
+                return;
+            }
+            batch = back;
+            std::thread::sleep(PAUSE);
+        }
+    }
+}
