@@ -88,9 +88,10 @@ impl Web {
         self.variable("DATABASE_URL", database.npgsql_string())
     }
 
-    /// With this SQL Server.
+    /// With this SQL Server. SqlClient refuses to run without culture data, so the machine needs libicu, which Debian's
+    /// PostgreSQL brings.
     pub fn sql_server(self, server: &SqlServer) -> Self {
-        self.variable("SQLSERVER", server.connection_string())
+        self.variable("SQLSERVER", server.connection_string()).variable("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "0")
     }
 
     /// `/fan` and `/down` call this program.
@@ -132,7 +133,11 @@ impl Web {
                 command.arg(publish::web(self.framework)?.join("Web.dll"));
                 Ok(command)
             }
-            Deployment::SelfContained => Ok(Command::new(publish::self_contained(self.framework)?)),
+            Deployment::SelfContained => {
+                let mut command = publish::environment(Command::new(publish::self_contained(self.framework)?));
+                command.env_remove("DOTNET_ROOT");
+                Ok(command)
+            }
             Deployment::SingleFile => Ok(publish::environment(Command::new(publish::single_file()?))),
         }
     }

@@ -162,6 +162,11 @@ impl Program {
         self.child.pid()
     }
 
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        self.child.output()
+    }
+
     /// The process.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child

@@ -8,12 +8,12 @@ static class Logs
 {
     public static void MapLogs(this WebApplication app)
     {
-        app.MapGet("/log/{level}", (LogLevel level, ILoggerFactory loggers) =>
+        app.MapGet("/log/{level}", (string level, ILoggerFactory loggers) =>
         {
-            loggers.CreateLogger("Shop").Log(level, "order {Order} logged", 7);
+            loggers.CreateLogger("Shop").Log(Level(level), "order {Order} logged", 7);
             return $"logged {level}";
         });
-        app.MapGet("/log/{level}/exception", (LogLevel level, ILoggerFactory loggers) =>
+        app.MapGet("/log/{level}/exception", (string level, ILoggerFactory loggers) =>
         {
             try
             {
@@ -21,9 +21,11 @@ static class Logs
             }
             catch (InvalidOperationException error)
             {
-                loggers.CreateLogger("Shop").Log(level, error, "order {Order} failed", 7);
+                loggers.CreateLogger("Shop").Log(Level(level), error, "order {Order} failed", 7);
             }
             return $"logged {level}";
         });
     }
+
+    static LogLevel Level(string name) => Enum.Parse<LogLevel>(name, ignoreCase: true);
 }

@@ -51,7 +51,13 @@ pub fn web(framework: Framework) -> Result<PathBuf> {
 /// The same program in one file, without the run time; .NET 10 only, for whose hosts alone the bundle has the pack.
 pub fn single_file() -> Result<PathBuf> {
     let mut arguments = vec!["publish", "-c", "Release", "-r", "linux-x64", "--self-contained", "false", "-o", "out"];
-    arguments.extend(["-p:TargetFrameworks=net10.0", "-p:UseAppHost=true", "-p:PublishSingleFile=true"]);
+    arguments.extend([
+        "-f",
+        "net10.0",
+        "-p:TargetFrameworks=net10.0",
+        "-p:UseAppHost=true",
+        "-p:PublishSingleFile=true",
+    ]);
     // The analyzer comes with the trimmer, which is not in the bundle.
     arguments.push("-p:EnableSingleFileAnalyzer=false");
     Ok(build("dotnet-web", "dotnet-web-single", &arguments)?.join("out/Web"))

@@ -1,5 +1,7 @@
 //! What a client asks: statements, procedures and transactions.
 
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)]
+
 use super::packet::{self, Message};
 
 /// How a statement was sent.
@@ -177,5 +179,53 @@ impl<'a> Bytes<'a> {
 
     fn u64(&mut self) -> Option<u64> {
         self.array().map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(payload: Vec<u8>) -> Option<Request> {
+        Request::read(&Message { kind: packet::RPC, resets: false, payload })
+    }
+
+    fn parameter(bytes: &mut Vec<u8>, name: &str, kind: &[u8], value: &[u8]) {
+        bytes.push(u8::try_from(name.len()).unwrap_or_default());
+        bytes.extend(name.encode_utf16().flat_map(u16::to_le_bytes));
+        bytes.push(0);
+        bytes.extend(kind);
+        bytes.extend(value);
+    }
+
+    /// `SELECT 1` with a parameter of 42; the declaration of the parameters is as long as a value in parts.
+    fn statement() -> Vec<u8> {
+        let text: Vec<u8> = "SELECT 1".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let mut bytes = vec![4, 0, 0, 0, 0xff, 0xff, 10, 0, 0, 0];
+        parameter(&mut bytes, "", &[0xe7, 0x40, 0x1f, 0, 0, 0, 0, 0, 16, 0], &text);
+        let parts = [&[16, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0], text.as_slice(), &[0, 0, 0, 0]].concat();
+        parameter(&mut bytes, "", &[0xe7, 0xff, 0xff, 0, 0, 0, 0, 0], &parts);
+        parameter(&mut bytes, "@id", &[0x26, 4, 4], &42_i32.to_le_bytes());
+        bytes
+    }
+
+    #[test]
+    fn a_statement_is_read_with_its_parameter() {
+        let expected = Request { kind: Kind::ExecuteSql, text: "SELECT 1".to_owned(), number: Some(42) };
+        assert_eq!(call(statement()), Some(expected));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_changed_is_no_harm() {
+        let whole = statement();
+        for end in 0..whole.len() {
+            call(whole.iter().copied().take(end).collect());
+        }
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0x80, 0xff] {
+                call(whole.iter().enumerate().map(|(n, &byte)| if n == at { value } else { byte }).collect());
+            }
+        }
+        assert_eq!(call(whole.into_iter().take(9).collect()), None);
     }
 }
