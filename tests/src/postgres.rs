@@ -20,7 +20,7 @@ pub const DEBIAN_FOLDER: &str = "/usr/lib/postgresql";
 /// Rows of the table `items`.
 pub const ITEMS: u32 = 20_000;
 
-/// A running server with a table `items (id, name)`.
+/// A running server with a table `items (id, name)` and an empty one, `orders (id, item)`.
 #[derive(Debug)]
 pub struct Postgres {
     child: Child,
@@ -70,6 +70,11 @@ impl Postgres {
         format!("host=127.0.0.1 port={} user=postgres dbname=postgres sslmode=disable", self.port)
     }
 
+    /// Connection string as Npgsql takes it.
+    pub fn npgsql_string(&self) -> String {
+        format!("Host=127.0.0.1;Port={};Username=postgres;Database=postgres;SSL Mode=Disable", self.port)
+    }
+
     /// A `psql` command that would run `statement`.
     pub fn psql(&self, statement: &str) -> Command {
         let mut command = Command::new("psql");
@@ -97,7 +102,8 @@ impl Postgres {
     fn fill(&mut self) -> Result<()> {
         let statement = format!(
             "CREATE TABLE items (id integer PRIMARY KEY, name text NOT NULL); \
-             INSERT INTO items SELECT n, 'item ' || n FROM generate_series(1, {ITEMS}) AS n"
+             INSERT INTO items SELECT n, 'item ' || n FROM generate_series(1, {ITEMS}) AS n; \
+             CREATE TABLE orders (id serial PRIMARY KEY, item integer NOT NULL)"
         );
         complete("psql", &mut self.psql(&statement)).map(|_| ())
     }

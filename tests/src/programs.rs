@@ -1,16 +1,11 @@
 //! The services in `tests/apps`, one in each language, all with the same routes where the language's has them.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 
-use crate::{child::Child, http, place, postgres::Postgres, turn::Need, wait};
+use crate::{child::Child, dotnet::publish, http, place, postgres::Postgres, turn::Need, wait};
 
 /// Debian's Python, which has Debian's psycopg2; another Python may come first on `PATH`.
 const PYTHON: &str = "/usr/bin/python3";
@@ -85,8 +80,8 @@ impl App {
                 command.arg(place::app("node/server.js"));
             }
             App::Dotnet => {
-                command = dotnet();
-                command.arg(build_dotnet()?);
+                command = publish::tool();
+                command.arg(publish::service()?);
             }
         }
         // No byte code beside the sources of the repository.
@@ -127,11 +122,19 @@ impl Program {
     /// If it does not build or start.
     pub fn launch(app: App, database: &Postgres, prefix: &[&str]) -> Result<Self> {
         let port = http::free_port()?;
-        let inner = app.command(port)?;
-        let mut command = wrap(prefix, &inner);
-        let variables = inner.get_envs().filter_map(|(name, value)| Some((name, value?)));
-        command.envs(variables).env("DATABASE_URL", database_url(app, database));
-        let child = Child::start(&format!("{app:?}"), &mut command)?;
+        let mut command = app.command(port)?;
+        command.env("DATABASE_URL", database_url(app, database));
+        Self::run(&format!("{app:?}"), &command, prefix, port)
+    }
+
+    /// Runs a command that will listen on `port`, behind other words, and does not wait; `name` is for messages.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub(crate) fn run(name: &str, inner: &Command, prefix: &[&str], port: u16) -> Result<Self> {
+        let mut command = wrap(prefix, inner);
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let child = Child::start(name, &mut command)?;
         Ok(Self { child: child.with_farewell(Signal::TERM, Duration::from_secs(5)), port })
     }
 
@@ -159,6 +162,11 @@ impl Program {
         self.child.pid()
     }
 
+    /// What it has printed so far.
+    pub fn output(&self) -> String {
+        self.child.output()
+    }
+
     /// The process.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child
@@ -178,11 +186,8 @@ fn wrap(prefix: &[&str], inner: &Command) -> Command {
 
 fn database_url(app: App, database: &Postgres) -> String {
     if app == App::Dotnet {
-        let port = database.port();
         // One connection for all requests: what is open does not depend on chance, and links by connection are wrong.
-        return format!(
-            "Host=127.0.0.1;Port={port};Username=postgres;Database=postgres;SSL Mode=Disable;Maximum Pool Size=1"
-        );
+        return format!("{};Maximum Pool Size=1", database.npgsql_string());
     }
     database.connection_string()
 }
@@ -198,50 +203,6 @@ fn build_go() -> Result<PathBuf> {
     let program = place::build()?.join("go-server");
     let mut command = Command::new("go");
     build(command.current_dir(place::app("go")).args(["build", "-o"]).arg(&program).arg("."), program)
-}
-
-fn dotnet() -> Command {
-    let root = place::dotnet();
-    let mut command = Command::new(root.join("dotnet"));
-    command.env("DOTNET_ROOT", &root).env("DOTNET_NOLOGO", "1").env("DOTNET_CLI_TELEMETRY_OPTOUT", "1");
-    command.env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1");
-    command.env("DOTNET_CLI_WORKLOAD_UPDATE_NOTIFY_DISABLE", "true");
-    // A build server that stays behind would hold the test's output open.
-    command.env("DOTNET_CLI_USE_MSBUILD_SERVER", "0").env("MSBUILDDISABLENODEREUSE", "1");
-    command
-}
-
-/// Publishes the service from a copy of its sources, offline, unless the sources are as they were.
-fn build_dotnet() -> Result<PathBuf> {
-    let folder = place::build()?.join("dotnet");
-    let program = folder.join("out/Service.dll");
-    if copy_sources(&folder)? && program.exists() {
-        return Ok(program);
-    }
-    let nuget = place::dotnet().join("nuget");
-    let settings = format!(
-        "<configuration><packageSources><clear/><add key=\"offline\" value=\"{}\"/></packageSources>\
-         <fallbackPackageFolders><clear/></fallbackPackageFolders></configuration>\n",
-        nuget.display()
-    );
-    fs::write(folder.join("nuget.config"), settings)?;
-    let mut command = dotnet();
-    command.current_dir(&folder).args(["publish", "-c", "Release", "-o", "out", "--disable-build-servers"]);
-    build(&mut command, program)
-}
-
-/// True when the sources there were already these.
-fn copy_sources(folder: &Path) -> Result<bool> {
-    fs::create_dir_all(folder)?;
-    let mut same = true;
-    for name in ["Program.cs", "Service.csproj"] {
-        let source = fs::read(place::app("dotnet").join(name))?;
-        if fs::read(folder.join(name)).ok().as_ref() != Some(&source) {
-            same = false;
-            fs::write(folder.join(name), source)?;
-        }
-    }
-    Ok(same)
 }
 
 fn build(command: &mut Command, program: PathBuf) -> Result<PathBuf> {
