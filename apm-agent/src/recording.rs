@@ -18,7 +18,7 @@ use std::{
 use apm_common::ABI_VERSION;
 use thiserror::Error;
 
-use crate::{clock::Clock, metadata::ServiceInstance};
+use crate::{bridge::Message, clock::Clock, metadata::ServiceInstance};
 
 const MAGIC: &[u8; 16] = b"apm-agent events";
 
@@ -26,6 +26,7 @@ const EVENT: u8 = 1;
 const SERVICE: u8 = 2;
 const CLOCK: u8 = 3;
 const END: u8 = 4;
+const SAID: u8 = 5;
 
 /// No frame is longer; a longer one is not ours.
 const LONGEST: u32 = 4 * 1024 * 1024;
@@ -65,6 +66,8 @@ pub enum Frame<'a> {
         /// Its service.
         instance: Arc<ServiceInstance>,
     },
+    /// The run time of a watched process said something.
+    Said(Box<Message>),
     /// Wall time from here on.
     Clock(Clock),
     /// Watching ended at this kernel time.
@@ -105,6 +108,14 @@ impl Recorder {
     pub fn service(&mut self, pid: u32, instance: &ServiceInstance) {
         match serde_json::to_vec(&(pid, instance)) {
             Ok(json) => self.frame(SERVICE, &json),
+            Err(error) => self.failed = Some(error.into()),
+        }
+    }
+
+    /// Adds what a run time said.
+    pub fn said(&mut self, message: &Message) {
+        match serde_json::to_vec(message) {
+            Ok(json) => self.frame(SAID, &json),
             Err(error) => self.failed = Some(error.into()),
         }
     }
@@ -223,6 +234,7 @@ fn understand(kind: u8, bytes: &[u8]) -> Option<Frame<'_>> {
             let (pid, instance) = serde_json::from_slice(bytes).ok()?;
             Frame::Service { pid, instance: Arc::new(instance) }
         }
+        SAID => Frame::Said(Box::new(serde_json::from_slice(bytes).ok()?)),
         CLOCK => Frame::Clock(Clock { offset: i64::from_ne_bytes(*bytes.first_chunk()?) }),
         END => Frame::End { time: u64::from_ne_bytes(*bytes.first_chunk()?) },
         _ => return None,

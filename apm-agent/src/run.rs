@@ -17,7 +17,7 @@ use crate::{
     command::{ExitCode, Failure},
     config::Settings,
     correlate::Ids,
-    engine::{self, Live, Registry, Stop},
+    engine::{self, Live, Parts, Registry, Stop},
     kernel::{Admission, Kernel, KernelFailure},
     pipeline::Pipeline,
     process::Rules,
@@ -83,7 +83,8 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let waits_for_more = rules.watches_later();
     let mut registry = Registry::new(rules, settings.clone());
     let first = registry.scan();
-    let mut live = Live::new(kernel, pipeline, registry, output, recorder);
+    let (bridges, sample_rate) = (settings.bridges.clone(), settings.capture.sample_rate);
+    let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, sample_rate });
     begin(&mut live, first)?;
     let stop = Stop { asked, at: settings.duration.map(|duration| Instant::now() + duration) };
     live.run(&stop, |live| {

@@ -114,7 +114,7 @@ pub(crate) fn error() -> ErrorEvent {
         time: 1_003_000,
         within: Some(ErrorPlace {
             trace: TraceId(0xabc),
-            transaction: Some(SpanId(1)),
+            transaction: SpanId(1),
             parent: SpanId(2),
             transaction_name: Some("GET unknown route".into()),
             transaction_type: Some("request"),

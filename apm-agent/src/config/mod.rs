@@ -26,6 +26,8 @@ pub struct Settings {
     pub outputs: Outputs,
     /// How documents are made.
     pub capture: Capture,
+    /// Which run times are listened to.
+    pub bridges: BridgeSwitches,
     /// Service fields that override detection (`ELASTIC_APM_SERVICE_NAME` and friends of the agent itself).
     pub service: ServiceOverrides,
     /// Service fields from the configuration file: they count less than what the target's own environment says.
@@ -142,6 +144,21 @@ pub struct Capture {
     pub orphans: Orphans,
 }
 
+/// Which run times are listened to through a door of their own, beside the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BridgeSwitches {
+    /// .NET, through its diagnostics port.
+    pub dotnet: bool,
+    /// Activity sources of the program to report, for run times that cannot be asked for all (.NET 8).
+    pub dotnet_sources: Vec<String>,
+}
+
+impl Default for BridgeSwitches {
+    fn default() -> Self {
+        Self { dotnet: true, dotnet_sources: Vec::new() }
+    }
+}
+
 /// `trace_continuation_strategy`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Continuation {
@@ -187,6 +204,7 @@ impl Default for Settings {
             targets: Targets::default(),
             outputs: Outputs::default(),
             capture: Capture::default(),
+            bridges: BridgeSwitches::default(),
             service: ServiceOverrides::default(),
             service_defaults: ServiceOverrides::default(),
             report: Reporting::default(),

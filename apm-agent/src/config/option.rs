@@ -202,6 +202,12 @@ pub static OPTIONS: &[Row] = &[
     row!("orphans", "APM_AGENT_ORPHANS", "orphans", Kind::Choice(&["keep", "drop"]), "keep", Capture,
         "Report a call with no certain parent as a transaction of its own, or drop and count it",
         |s, items| s.capture.orphans = value::orphans(one(items)?)?),
+    row!("dotnet_bridge", "APM_AGENT_DOTNET_BRIDGE", "dotnet-bridge", Kind::Boolean, "true", Capture,
+        "Listen to .NET through its diagnostics port: exact parents, routes, errors, metrics",
+        |s, items| s.bridges.dotnet = value::boolean(one(items)?)?),
+    row!("dotnet_activity_sources", "APM_AGENT_DOTNET_ACTIVITY_SOURCES", "dotnet-activity-sources", Kind::List, "", Capture,
+        "Activity sources to report on .NET 8, which cannot be asked for all of them",
+        |s, items| s.bridges.dotnet_sources = list(items)),
 
     row!("service_name", "ELASTIC_APM_SERVICE_NAME", "service-name", Kind::Text, "detected for each process", Service,
         "Service name of every process watched",

@@ -12,11 +12,14 @@ use apm_common::event::{OPEN_ADOPTED, PROCESS_WATCHED, ProcessEntry, ROLE_CLIENT
 
 use super::{
     admission::{Admit, Decision, WaitingRoom},
+    bridges::Bridges,
     registry::{Found, Registry},
 };
 use crate::{
+    bridge::Message,
     build::destination::Endpoint,
     clock::{self, Clock},
+    config::BridgeSwitches,
     event::{Event, Header, decode, set_role},
     kernel::{Kernel, KernelFailure},
     metadata::ServiceInstance,
@@ -53,12 +56,29 @@ pub struct Live<A> {
     clock_read: Instant,
 }
 
+/// Everything a live engine is made of, but the kernel.
+pub struct Parts<A> {
+    /// Makes documents of events.
+    pub pipeline: Pipeline,
+    /// Decides about processes.
+    pub admit: A,
+    /// Where documents go.
+    pub output: Box<dyn Output>,
+    /// Where events go, when they are recorded.
+    pub recorder: Option<Recorder>,
+    /// Which run times are listened to.
+    pub bridges: BridgeSwitches,
+    /// Part of the traces that begin in a watched process that is recorded.
+    pub sample_rate: f64,
+}
+
 /// Everything but the kernel: what a record is handed to.
 struct Desk<A> {
     pipeline: Pipeline,
     admit: A,
     output: Box<dyn Output>,
     recorder: Option<Recorder>,
+    bridges: Bridges,
     services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
     waiting: WaitingRoom,
     undecoded: u64,
@@ -66,18 +86,13 @@ struct Desk<A> {
 
 impl<A: Admit> Live<A> {
     /// An engine on a loaded kernel.
-    pub fn new(
-        kernel: Kernel,
-        pipeline: Pipeline,
-        admit: A,
-        output: Box<dyn Output>,
-        recorder: Option<Recorder>,
-    ) -> Self {
+    pub fn new(kernel: Kernel, parts: Parts<A>) -> Self {
         let desk = Desk {
-            pipeline,
-            admit,
-            output,
-            recorder,
+            pipeline: parts.pipeline,
+            admit: parts.admit,
+            output: parts.output,
+            recorder: parts.recorder,
+            bridges: Bridges::new(parts.bridges, parts.sample_rate),
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
             undecoded: 0,
@@ -126,6 +141,9 @@ impl<A: Admit> Live<A> {
 
     /// Detaches from the kernel, ends what is open, flushes the outputs. Gives back the final counters.
     pub fn finish(mut self) -> (Vec<(&'static str, u64)>, Result<(), crate::recording::RecordingError>) {
+        let said = self.desk.bridges.finish();
+        while self.turn() > 0 {}
+        self.desk.hear(said);
         let mut counters = kernel_counters(&self.kernel);
         drop(self.kernel);
         let now = clock::monotonic();
@@ -139,9 +157,15 @@ impl<A: Admit> Live<A> {
     /// One round: drain, decide, carry out wishes. Returns the number of events.
     fn turn(&mut self) -> usize {
         let (kernel, desk) = (&mut self.kernel, &mut self.desk);
+        desk.bridges.receive();
         let taken = kernel.drain(BATCH, |record| desk.receive(record));
         for pid in self.desk.waiting.pids() {
             self.decide(pid);
+        }
+        if taken < BATCH {
+            // The ring buffer was emptied after these had arrived: the wire has nothing older to say.
+            let said = self.desk.bridges.ready();
+            self.desk.hear(said);
         }
         let wishes: Vec<Wish> = self.desk.pipeline.take_wishes().collect();
         for wish in wishes {
@@ -207,6 +231,7 @@ impl<A: Admit> Desk<A> {
     fn counters(&self) -> Vec<(&'static str, u64)> {
         let mut counters =
             vec![("kernel.events.undecoded", self.undecoded), ("kernel.events.not_kept", self.waiting.lost)];
+        counters.extend(self.bridges.counters());
         counters.extend(self.pipeline.counters());
         counters.extend(self.output.counters());
         counters
@@ -216,8 +241,19 @@ impl<A: Admit> Desk<A> {
         if let Some(recorder) = &mut self.recorder {
             recorder.service(pid, &instance);
         }
+        self.bridges.begin(pid, &instance.agent_name);
         self.pipeline.watch(pid, Arc::clone(&instance));
         self.services.insert(pid, instance);
+    }
+
+    /// What run times said.
+    fn hear(&mut self, said: Vec<Message>) {
+        for message in said {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.said(&message);
+            }
+            self.pipeline.told(&message, self.output.as_mut());
+        }
     }
 
     /// One record of the kernel, or of the waiting room.
@@ -264,6 +300,7 @@ impl<A: Admit> Desk<A> {
         let Some(instance) = self.services.remove(&pid) else {
             return;
         };
+        self.bridges.end(pid);
         if !self.services.values().any(|other| Arc::ptr_eq(other, &instance)) {
             self.output.retire(&instance);
         }

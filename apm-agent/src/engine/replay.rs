@@ -32,6 +32,7 @@ pub fn replay(
                 }
             }
             Frame::Service { pid, instance } => pipeline.watch(pid, instance),
+            Frame::Said(message) => pipeline.told(&message, output),
             Frame::Clock(clock) => pipeline.set_clock(clock),
             Frame::End { time } => last = last.max(time),
         }

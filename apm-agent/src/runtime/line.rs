@@ -93,7 +93,8 @@ impl Line {
         let ready = std::mem::replace(&mut self.held, later);
         let mut batch = Vec::new();
         if self.lost > 0 {
-            batch.push(self.message(time, Said::Lost { messages: std::mem::take(&mut self.lost) }));
+            let messages = std::mem::take(&mut self.lost);
+            batch.push(self.message(time, Said::Lost { messages }));
         }
         for (at, said) in ready {
             self.count -= said.len();

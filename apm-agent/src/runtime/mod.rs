@@ -10,6 +10,7 @@ use std::{
 
 use crate::{
     binary::{Binary, BinaryError},
+    config::BridgeSwitches,
     process::{Environ, Process},
 };
 
@@ -17,12 +18,15 @@ pub mod agents;
 pub mod dotnet;
 mod go;
 mod java;
+mod line;
 mod native;
 mod nginx;
 mod nodejs;
 mod php;
 mod python;
 mod ruby;
+
+pub use line::Line;
 
 /// Run times, most telling evidence first; `native` takes what is left.
 pub static RUNTIMES: &[&dyn Runtime] = &[
@@ -56,6 +60,36 @@ pub trait Runtime: Sync {
     /// What cannot be seen in it, one sentence each with its reason.
     fn limits(&self) -> &'static [&'static str] {
         &[]
+    }
+}
+
+/// A door of a run time's own, through which it tells of its requests and calls ([`crate::bridge`]).
+pub trait Bridge: Sync {
+    /// The user lets us use it.
+    fn is_on(&self, switches: &BridgeSwitches) -> bool;
+
+    /// Listens to `process` until it ends or `line` says that it is time to go, on a thread of its own. Leaves nothing
+    /// behind in the process.
+    ///
+    /// # Errors
+    /// Why the run time is not listened to, in one sentence.
+    fn talk(&self, process: &Process, settings: &BridgeSettings, line: &mut Line) -> Result<(), String>;
+}
+
+/// What bridges have to know.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BridgeSettings {
+    /// Part of the traces that begin in the process that is recorded, 0 to 1.
+    pub sample_rate: f64,
+    /// Sources of spans named by the user.
+    pub sources: Vec<String>,
+}
+
+/// The door of the run time with this `service.agent.name`, if it has one.
+pub fn bridge_of(agent_name: &str) -> Option<&'static dyn Bridge> {
+    match agent_name {
+        dotnet::AGENT_NAME => Some(&dotnet::EventPipe),
+        _ => None,
     }
 }
 

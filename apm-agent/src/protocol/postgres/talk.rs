@@ -35,8 +35,11 @@ pub(super) struct Talk {
     /// The place was found by idleness alone (joined late, or after a loss): an answer could be one too early. What
     /// speaks against it is looked for, and the place given up at the first sign.
     pub(super) doubtful: bool,
-    /// The client was seen to send requests before earlier ones were answered: idle moments prove nothing then.
+    /// The client was seen to send requests before earlier ones were answered: idle moments prove nothing then. Several
+    /// requests in one write are not such: Npgsql sends `DISCARD ALL` with the first statement of a pooled session.
     pub(super) pipelines: bool,
+    /// When the client last sent a request.
+    pub(super) asked: Nanos,
     /// When the server last spoke.
     pub(super) heard: Nanos,
     /// An answer came that nothing was known to have asked; its question may still come, and is to be passed over.
@@ -103,7 +106,7 @@ impl Talk {
 
     /// A message of the client.
     pub(super) fn ask(&mut self, message: &Message<'_>, at: Stamp, signals: &mut Vec<Signal>) {
-        if self.flight.is_full() || self.is_doubtful_pipeline(message.kind) {
+        if self.flight.is_full() || self.is_doubtful_pipeline(message.kind, at.time) {
             self.drift(at, signals);
             self.ready = false;
             return self.doubt(at, signals, |reader, signals| reader.ask(message, at, signals));
@@ -130,8 +133,12 @@ impl Talk {
     }
 
     /// A second request in flight makes the idle moment by which the place was found worthless.
-    fn is_doubtful_pipeline(&mut self, kind: u8) -> bool {
-        let second = self.doubtful && matches!(kind, b'Q' | b'S' | b'F') && self.flight.readies() > 0;
+    fn is_doubtful_pipeline(&mut self, kind: u8, time: Nanos) -> bool {
+        if !matches!(kind, b'Q' | b'S' | b'F') {
+            return false;
+        }
+        let later = std::mem::replace(&mut self.asked, time) != time;
+        let second = self.doubtful && later && self.flight.readies() > 0;
         self.pipelines |= second;
         second
     }

@@ -8,6 +8,7 @@ use super::{
     telling::Telling,
 };
 use crate::{
+    config::BridgeSwitches,
     process::Process,
     runtime::{Bridge, BridgeSettings, Line},
 };
@@ -28,14 +29,18 @@ const READ: Duration = Duration::from_millis(50);
 const FAREWELL: Duration = Duration::from_secs(3);
 
 /// The bridge.
-pub(super) struct EventPipe;
+pub struct EventPipe;
 
 impl Bridge for EventPipe {
+    fn is_on(&self, switches: &BridgeSwitches) -> bool {
+        switches.dotnet
+    }
+
     fn talk(&self, process: &Process, settings: &BridgeSettings, line: &mut Line) -> Result<(), String> {
         let Some(port) = find(process, line).map_err(|absence| absence.to_string())? else {
             return Ok(());
         };
-        let version = port.process_info(PATIENCE).map(|info| info.version).unwrap_or_default();
+        let version = port.process_info(PATIENCE).map(|info| info.runtime_version).unwrap_or_default().unwrap_or_default();
         let wanted = Wanted {
             major: major(&version).unwrap_or(OLDEST),
             sample_rate: settings.sample_rate,

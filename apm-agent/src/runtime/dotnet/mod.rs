@@ -15,18 +15,23 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod asking;
+mod bridge;
 mod cursor;
+pub mod exception;
 pub mod ipc;
 pub mod nettrace;
 pub mod payload;
 pub mod port;
 mod recognise;
 pub mod session;
+mod telling;
 mod utf16;
 
+pub use bridge::EventPipe;
 pub use ipc::{CollectTracing, IpcError, ProcessInfo, Provider};
 pub use nettrace::{Event, Item, NettraceError, Reader};
 pub use port::{Absence, Port, PortError};
-pub use recognise::DotNet;
+pub use recognise::{AGENT_NAME, DotNet};
 pub use session::{Progress, Session, SessionError};
 pub use utf16::Utf16;

@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use super::super::{ARCHITECTURE, Detected, Named, Runtime, Subject, is_version, stem};
 
+/// `service.agent.name` of Elastic's .NET agent.
+pub const AGENT_NAME: &str = "dotnet";
+
 /// Recognises .NET.
 pub struct DotNet;
 
@@ -28,7 +31,7 @@ impl Runtime for DotNet {
             (configured(subject), format!("`{}` lies beside it", configuration.display()))
         };
         Some(Detected {
-            agent_name: "dotnet",
+            agent_name: AGENT_NAME,
             language: Some(("C#".into(), None)),
             runtime: version.map(|version| (runtime_name(&version), version)),
             architecture: ARCHITECTURE,

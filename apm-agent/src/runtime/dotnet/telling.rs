@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     Event, Utf16,
     asking::{key, name},
-    payload::diagnostic_source::{Arguments, SourceEvent},
+    payload::{Arguments, SourceEvent},
 };
 use crate::{
     bridge::{CallBegan, Context, RequestEnded, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown},
@@ -69,7 +69,7 @@ impl Values<'_> {
     }
 
     fn exception(&self) -> Option<Thrown> {
-        Some(super::exception::parse(&self.capped(key::EXCEPTION, LONGEST_EXCEPTION)?))
+        Some(super::exception::read(&self.capped(key::EXCEPTION, LONGEST_EXCEPTION)?)?)
     }
 }
 
