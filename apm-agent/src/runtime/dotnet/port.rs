@@ -212,7 +212,7 @@ fn open_socket(folder: &OwnedFd, name: &str) -> Result<Option<OwnedFd>, Errno> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
         fs,
         os::unix::{fs::symlink, net::UnixListener},
@@ -224,14 +224,14 @@ mod tests {
     const SOON: Duration = Duration::from_millis(200);
 
     /// A process of our own id with a root of its own, and its temporary folder.
-    struct Pretended {
+    pub struct Pretended {
         fake: FakeProc,
         folder: PathBuf,
         pid: u32,
     }
 
     impl Pretended {
-        fn new(environ: &str, temporary: &str) -> Self {
+        pub fn new(environ: &str, temporary: &str) -> Self {
             let fake = FakeProc::new();
             let pid = std::process::id();
             let root = fake.add(pid, 1, "/app");
@@ -243,14 +243,14 @@ mod tests {
         }
 
         /// Listens under a name in the folder, which may be deep.
-        fn listen(&self, name: &str) -> UnixListener {
+        pub fn listen(&self, name: &str) -> UnixListener {
             let short = tempfile::tempdir().expect("folder");
             let listener = UnixListener::bind(short.path().join("s")).expect("bound");
             fs::rename(short.path().join("s"), self.folder.join(name)).expect("moved");
             listener
         }
 
-        fn find(&self) -> Result<Port, Absence> {
+        pub fn find(&self) -> Result<Port, Absence> {
             Port::find(&self.fake.proc().process(self.pid).expect("process"))
         }
     }
