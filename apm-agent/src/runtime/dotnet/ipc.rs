@@ -28,6 +28,11 @@ const OK: u8 = 0;
 /// The format asked for: `Nettrace` version 4.
 const NETTRACE: u32 = 1;
 
+/// Largest buffer asked for, MiB.
+const LARGEST_BUFFER: u32 = 1024;
+/// Providers asked for at most.
+const MOST_PROVIDERS: usize = 256;
+
 /// Characters kept of a text in a reply.
 const LONGEST_TEXT: usize = 32 * 1024;
 
@@ -55,6 +60,9 @@ pub enum IpcError {
         /// Bytes of the message.
         size: usize,
     },
+    /// The request was not sent, for it could do harm.
+    #[error("the session asked for is not one that every run time takes: {0}")]
+    Unsafe(&'static str),
     /// It refused.
     #[error("the run time refused: {0}")]
     Refused(Refusal),
@@ -127,14 +135,14 @@ pub struct Provider {
     pub arguments: String,
 }
 
-/// A session asked for.
+/// A session asked for. [`Self::check`] says what it must not be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CollectTracing {
-    /// Largest buffer in the process, MiB. When it is full, events are lost; it is taken only as it fills.
+    /// Largest buffer in the process, 1 to 1024 MiB. When it is full, events are lost; it is taken only as it fills.
     pub buffer_mib: u32,
     /// At the end, the run time tells all methods and modules it has loaded. Can be tens of megabytes.
     pub rundown: bool,
-    /// With each event, the stack of its thread. .NET 7 and earlier do so in any case.
+    /// With each event, the stack of its thread. .NET 8 and earlier do so in any case.
     pub stack_walk: bool,
     /// What is asked for.
     pub providers: Vec<Provider>,
@@ -168,14 +176,22 @@ pub struct Request {
 }
 
 impl Request {
-    /// `CollectTracing3` (.NET 8 and later).
-    pub fn collect_tracing_3(asked: &CollectTracing) -> Self {
-        Self { set: EVENT_PIPE, command: COLLECT_TRACING_3, payload: asked.payload(true) }
+    /// `CollectTracing3`. .NET 10 knows it, .NET 8 does not.
+    ///
+    /// # Errors
+    /// [`CollectTracing::check`].
+    pub fn collect_tracing_3(asked: &CollectTracing) -> Result<Self, IpcError> {
+        asked.check()?;
+        Ok(Self { set: EVENT_PIPE, command: COLLECT_TRACING_3, payload: asked.payload(true) })
     }
 
     /// `CollectTracing2`, which cannot leave the stack walk out.
-    pub fn collect_tracing_2(asked: &CollectTracing) -> Self {
-        Self { set: EVENT_PIPE, command: COLLECT_TRACING_2, payload: asked.payload(false) }
+    ///
+    /// # Errors
+    /// [`CollectTracing::check`].
+    pub fn collect_tracing_2(asked: &CollectTracing) -> Result<Self, IpcError> {
+        asked.check()?;
+        Ok(Self { set: EVENT_PIPE, command: COLLECT_TRACING_2, payload: asked.payload(false) })
     }
 
     /// `StopTracing`.
@@ -227,6 +243,30 @@ impl Request {
 }
 
 impl CollectTracing {
+    /// It harms no process. .NET 8 ends with a segmentation fault when it is asked for a session without a buffer; what
+    /// else a run time would refuse is not tried on it either.
+    ///
+    /// # Errors
+    /// [`IpcError::Unsafe`].
+    pub fn check(&self) -> Result<(), IpcError> {
+        let refuse = |reason| Err(IpcError::Unsafe(reason));
+        if !(1..=LARGEST_BUFFER).contains(&self.buffer_mib) {
+            return refuse("its buffer has to have 1 to 1024 MiB");
+        }
+        if !(1..=MOST_PROVIDERS).contains(&self.providers.len()) {
+            return refuse("it has to have 1 to 256 providers");
+        }
+        for provider in &self.providers {
+            if provider.name.is_empty() || provider.level > 5 {
+                return refuse("each provider has to have a name and a level of 0 to 5");
+            }
+            if provider.name.contains('\0') || provider.arguments.contains('\0') {
+                return refuse("texts must not have NUL in them");
+            }
+        }
+        Ok(())
+    }
+
     fn payload(&self, chooses_stack_walk: bool) -> Vec<u8> {
         let mut payload = Vec::new();
         payload.extend(self.buffer_mib.to_le_bytes());
@@ -348,7 +388,7 @@ mod tests {
     fn requests_are_laid_out_as_the_protocol_says() {
         let provider = Provider { name: "A".into(), keywords: 0x803, level: 5, arguments: "k=é".into() };
         let asked = CollectTracing { buffer_mib: 64, rundown: true, stack_walk: false, providers: vec![provider] };
-        let three = Request::collect_tracing_3(&asked).encode().expect("short");
+        let three = Request::collect_tracing_3(&asked).and_then(|request| request.encode()).expect("short");
         let expected: &[&[u8]] = &[
             b"DOTNET_IPC_V1\0\x3e\0\x02\x04\0\0",
             b"\x40\0\0\0\x01\0\0\0\x01\0\x01\0\0\0",
@@ -360,7 +400,7 @@ mod tests {
         assert_eq!(three[20..], expected[20..]);
         assert_eq!(usize::from(three[14]), three.len());
         assert_eq!((&three[..14], &three[16..20]), (&MAGIC[..], &[2, 4, 0, 0][..]));
-        let two = Request::collect_tracing_2(&asked).encode().expect("short");
+        let two = Request::collect_tracing_2(&asked).and_then(|request| request.encode()).expect("short");
         assert_eq!((two.len(), two[17], &two[20..29]), (three.len() - 1, 3, &three[20..29]));
         assert_eq!(two[29..], three[30..]);
         assert_eq!(
@@ -371,10 +411,30 @@ mod tests {
 
     #[test]
     fn a_request_that_does_not_fit_is_not_sent() {
-        let provider = Provider { arguments: "x".repeat(40_000), ..Provider::default() };
-        let asked = CollectTracing { providers: vec![provider], ..CollectTracing::default() };
-        let sent = Request::collect_tracing_3(&asked).encode();
+        let provider = Provider { name: "A".into(), arguments: "x".repeat(40_000), ..Provider::default() };
+        let asked = CollectTracing { buffer_mib: 1, providers: vec![provider], ..CollectTracing::default() };
+        let sent = Request::collect_tracing_3(&asked).and_then(|request| request.encode());
         assert!(matches!(sent, Err(IpcError::TooLong { size }) if size > 80_000));
+    }
+
+    #[test]
+    fn what_could_do_harm_is_not_sent() {
+        let provider = Provider { name: "A".into(), ..Provider::default() };
+        let named = |name: &str| vec![Provider { name: name.into(), ..Provider::default() }];
+        let asked = |buffer_mib, providers| CollectTracing { buffer_mib, providers, ..CollectTracing::default() };
+        asked(1, vec![provider.clone()]).check().expect("fine");
+        for harmful in [
+            asked(0, vec![provider.clone()]),
+            asked(2000, vec![provider.clone()]),
+            asked(1, vec![]),
+            asked(1, named("")),
+            asked(1, named("a\0b")),
+            asked(1, vec![Provider { level: 6, ..provider.clone() }]),
+            asked(1, vec![Provider { arguments: "\0".into(), ..provider }]),
+        ] {
+            assert!(matches!(Request::collect_tracing_3(&harmful), Err(IpcError::Unsafe(_))), "{harmful:?}");
+            assert!(matches!(Request::collect_tracing_2(&harmful), Err(IpcError::Unsafe(_))), "{harmful:?}");
+        }
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub enum Absence {
     /// There is none.
     #[error(
         "there is no diagnostics port: `{}` of the process has no socket `dotnet-diagnostic-{pid}-…-socket`; the run \
-         time is still starting, or the file was removed",
+         time is still starting, the folder's name is too long for a socket, or the file was removed",
         folder.display()
     )]
     NoSocket {

@@ -68,11 +68,12 @@ impl Session {
     /// # Errors
     /// When the process cannot be reached, refuses, or does not answer in time.
     pub fn start(port: Port, asked: &CollectTracing, timeout: Duration) -> Result<Self, SessionError> {
+        let (newer, older) = (Request::collect_tracing_3(asked)?, Request::collect_tracing_2(asked)?);
         let mut stream = port.connect(timeout)?;
-        let (reply, stack_walk) = match Request::collect_tracing_3(asked).exchange(&mut stream) {
+        let (reply, stack_walk) = match newer.exchange(&mut stream) {
             Err(IpcError::Refused(Refusal::UnknownCommand)) => {
                 stream = port.connect(timeout)?;
-                (Request::collect_tracing_2(asked).exchange(&mut stream)?, true)
+                (older.exchange(&mut stream)?, true)
             }
             reply => (reply?, asked.stack_walk),
         };
@@ -87,7 +88,7 @@ impl Session {
     }
 
     /// The run time takes the stack with each event, which makes them dearer: it was asked to, or cannot do otherwise
-    /// (.NET 7 and earlier).
+    /// (.NET 8 and earlier).
     pub fn walks_stacks(&self) -> bool {
         self.stack_walk
     }
@@ -162,7 +163,7 @@ mod tests {
     use std::{io::Write as _, os::unix::net::UnixListener, thread};
 
     use super::*;
-    use crate::runtime::dotnet::{nettrace::tests::recorded, port::tests::Pretended};
+    use crate::runtime::dotnet::{Provider, nettrace::tests::recorded, port::tests::Pretended};
 
     const SOON: Duration = Duration::from_millis(300);
     const SESSION: u64 = 0x1234;
@@ -202,7 +203,9 @@ mod tests {
     }
 
     fn start(process: &Pretended) -> Result<Session, SessionError> {
-        Session::start(process.find()?, &CollectTracing::default(), SOON)
+        let provider = Provider { name: "System.Runtime".into(), ..Provider::default() };
+        let asked = CollectTracing { buffer_mib: 1, providers: vec![provider], ..CollectTracing::default() };
+        Session::start(process.find()?, &asked, SOON)
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn told_whole(bytes: &[u8]) -> (Vec<String>, Result<(), NettraceError>, Dropped)
 
 #[test]
 fn recorded_streams_are_read_whole() {
+    // As many as another reader finds: see `ORIGIN.md`.
     for (name, events) in [("dotnet10.nettrace", 240), ("dotnet8.nettrace", 243), ("small10.nettrace", 16)] {
         let bytes = recorded(name);
         let mut reader = Reader::new();
@@ -129,7 +130,7 @@ impl Made {
     fn block(mut self, name: &str, body: &[u8]) -> Self {
         self.begin(name);
         self.0.extend((body.len() as u32).to_le_bytes());
-        while self.0.len() % 4 != 0 {
+        while !self.0.len().is_multiple_of(4) {
             self.0.push(0);
         }
         self.0.extend(body);
@@ -154,7 +155,7 @@ fn plain(events: &[Vec<u8>]) -> Vec<u8> {
     for event in events {
         body.extend((event.len() as u32).to_le_bytes());
         body.extend(event);
-        while body.len() % 4 != 0 {
+        while !body.len().is_multiple_of(4) {
             body.push(0);
         }
     }
