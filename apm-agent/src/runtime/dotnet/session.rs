@@ -63,22 +63,22 @@ pub struct Session {
 }
 
 impl Session {
-    /// Asks for a session. The timeout is for each step of it: connecting, writing, reading.
+    /// Asks for a session. The timeout is for each of the one or two connections it takes.
     ///
     /// # Errors
     /// When the process cannot be reached, refuses, or does not answer in time.
     pub fn start(port: Port, asked: &CollectTracing, timeout: Duration) -> Result<Self, SessionError> {
         let (newer, older) = (Request::collect_tracing_3(asked)?, Request::collect_tracing_2(asked)?);
-        let mut stream = port.connect(timeout)?;
-        let (reply, stack_walk) = match newer.exchange(&mut stream) {
+        let mut connection = port.connect(timeout)?;
+        let (reply, stack_walk) = match newer.exchange(&mut connection) {
             Err(IpcError::Refused(Refusal::UnknownCommand)) => {
-                stream = port.connect(timeout)?;
-                (older.exchange(&mut stream)?, true)
+                connection = port.connect(timeout)?;
+                (older.exchange(&mut connection)?, true)
             }
             reply => (reply?, asked.stack_walk),
         };
         let id = ipc::read_session(&reply)?;
-        let buffer = vec![0; PIECE];
+        let (stream, buffer) = (connection.into_stream(), vec![0; PIECE]);
         Ok(Self { port, stream, id, stack_walk, timeout: None, reader: Reader::new(), buffer })
     }
 

@@ -7,9 +7,13 @@
 //!
 //! Numbers are little-endian. A text is its length in UTF-16 units, the NUL at its end counted, as u32, and the units.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 
 use super::cursor::Cursor;
+
+mod error;
+
+pub use error::{IpcError, Refusal};
 
 const MAGIC: &[u8; 14] = b"DOTNET_IPC_V1\0";
 const HEADER: usize = 20;
@@ -35,92 +39,6 @@ const MOST_PROVIDERS: usize = 256;
 
 /// Characters kept of a text in a reply.
 const LONGEST_TEXT: usize = 32 * 1024;
-
-/// Why a request was not answered as asked.
-#[derive(Debug, thiserror::Error)]
-pub enum IpcError {
-    /// The connection failed.
-    #[error("the connection to the diagnostics port failed: {0}")]
-    Io(io::Error),
-    /// Nothing came, or nothing could be written, in the time given.
-    #[error("the run time did not answer in time")]
-    TimedOut,
-    /// The process closed the connection before the whole reply was there.
-    #[error("the run time closed the connection before it had answered")]
-    Closed,
-    /// It does not speak the protocol.
-    #[error("the diagnostics port answered in another protocol than DOTNET_IPC_V1")]
-    Foreign,
-    /// It speaks the protocol, and the reply makes no sense.
-    #[error("the reply of the run time makes no sense")]
-    Garbled,
-    /// The request does not fit into the 64 KiB of a message.
-    #[error("the request has {size} bytes; the diagnostics port takes at most 65,535")]
-    TooLong {
-        /// Bytes of the message.
-        size: usize,
-    },
-    /// The request was not sent, for it could do harm.
-    #[error("the session asked for is not one that every run time takes: {0}")]
-    Unsafe(&'static str),
-    /// It refused.
-    #[error("the run time refused: {0}")]
-    Refused(Refusal),
-}
-
-impl From<io::Error> for IpcError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Self::TimedOut,
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Self::Closed,
-            _ => Self::Io(error),
-        }
-    }
-}
-
-/// An HRESULT of the run time (dotnet/runtime, src/native/eventpipe/ds-types.h and src/coreclr/inc/corerror.xml).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// `CORDIAGIPC_E_BAD_ENCODING`.
-    #[error("it could not read the request")]
-    BadEncoding,
-    /// `CORDIAGIPC_E_UNKNOWN_COMMAND`.
-    #[error("it does not know the command")]
-    UnknownCommand,
-    /// `CORDIAGIPC_E_UNKNOWN_MAGIC`.
-    #[error("it speaks another version of the protocol")]
-    UnknownMagic,
-    /// `CORDIAGIPC_E_UNKNOWN_ERROR`.
-    #[error("an unknown error")]
-    Unknown,
-    /// `COR_E_NOTSUPPORTED`.
-    #[error("it does not support the command here")]
-    NotSupported,
-    /// `E_INVALIDARG`.
-    #[error("an argument of the request is invalid")]
-    InvalidArgument,
-    /// `E_FAIL`: for a new session, too many of them (64) are open, or a provider's arguments are invalid.
-    #[error("it failed; 64 sessions may be open already, or an argument is invalid")]
-    Failed,
-    /// Another one.
-    #[error("error 0x{0:08x}")]
-    Other(u32),
-}
-
-impl From<u32> for Refusal {
-    fn from(result: u32) -> Self {
-        match result {
-            0x8013_1384 => Self::BadEncoding,
-            0x8013_1385 => Self::UnknownCommand,
-            0x8013_1386 => Self::UnknownMagic,
-            0x8013_1387 => Self::Unknown,
-            0x8013_1515 => Self::NotSupported,
-            0x8007_0057 => Self::InvalidArgument,
-            0x8000_4005 => Self::Failed,
-            other => Self::Other(other),
-        }
-    }
-}
 
 /// A provider of events that a session asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -354,121 +272,4 @@ impl ProcessInfo {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A connection that has its answer ready.
-    struct Answering(Vec<u8>, io::Cursor<Vec<u8>>);
-
-    impl Read for Answering {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.1.read(buffer)
-        }
-    }
-
-    impl Write for Answering {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.write(bytes)
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    fn reply(command: u8, payload: &[u8]) -> Vec<u8> {
-        Request { set: SERVER, command, payload: payload.to_vec() }.encode().expect("short")
-    }
-
-    fn ask(answer: &[u8]) -> Result<Vec<u8>, IpcError> {
-        Request::process_info().exchange(&mut Answering(Vec::new(), io::Cursor::new(answer.to_vec())))
-    }
-
-    #[test]
-    fn requests_are_laid_out_as_the_protocol_says() {
-        let provider = Provider { name: "A".into(), keywords: 0x803, level: 5, arguments: "k=é".into() };
-        let asked = CollectTracing { buffer_mib: 64, rundown: true, stack_walk: false, providers: vec![provider] };
-        let three = Request::collect_tracing_3(&asked).and_then(|request| request.encode()).expect("short");
-        let expected: &[&[u8]] = &[
-            b"DOTNET_IPC_V1\0\x3e\0\x02\x04\0\0",
-            b"\x40\0\0\0\x01\0\0\0\x01\0\x01\0\0\0",
-            b"\x03\x08\0\0\0\0\0\0\x05\0\0\0",
-            b"\x02\0\0\0A\0\0\0",
-            b"\x04\0\0\0k\0=\0\xe9\0\0\0",
-        ];
-        let expected = expected.concat();
-        assert_eq!(three[20..], expected[20..]);
-        assert_eq!(usize::from(three[14]), three.len());
-        assert_eq!((&three[..14], &three[16..20]), (&MAGIC[..], &[2, 4, 0, 0][..]));
-        let two = Request::collect_tracing_2(&asked).and_then(|request| request.encode()).expect("short");
-        assert_eq!((two.len(), two[17], &two[20..29]), (three.len() - 1, 3, &three[20..29]));
-        assert_eq!(two[29..], three[30..]);
-        assert_eq!(
-            Request::stop_tracing(7).encode().expect("short"),
-            b"DOTNET_IPC_V1\0\x1c\0\x02\x01\0\0\x07\0\0\0\0\0\0\0"
-        );
-    }
-
-    #[test]
-    fn a_request_that_does_not_fit_is_not_sent() {
-        let provider = Provider { name: "A".into(), arguments: "x".repeat(40_000), ..Provider::default() };
-        let asked = CollectTracing { buffer_mib: 1, providers: vec![provider], ..CollectTracing::default() };
-        let sent = Request::collect_tracing_3(&asked).and_then(|request| request.encode());
-        assert!(matches!(sent, Err(IpcError::TooLong { size }) if size > 80_000));
-    }
-
-    #[test]
-    fn what_could_do_harm_is_not_sent() {
-        let provider = Provider { name: "A".into(), ..Provider::default() };
-        let named = |name: &str| vec![Provider { name: name.into(), ..Provider::default() }];
-        let asked = |buffer_mib, providers| CollectTracing { buffer_mib, providers, ..CollectTracing::default() };
-        asked(1, vec![provider.clone()]).check().expect("fine");
-        for harmful in [
-            asked(0, vec![provider.clone()]),
-            asked(2000, vec![provider.clone()]),
-            asked(1, vec![]),
-            asked(1, named("")),
-            asked(1, named("a\0b")),
-            asked(1, vec![Provider { level: 6, ..provider.clone() }]),
-            asked(1, vec![Provider { arguments: "\0".into(), ..provider }]),
-        ] {
-            assert!(matches!(Request::collect_tracing_3(&harmful), Err(IpcError::Unsafe(_))), "{harmful:?}");
-            assert!(matches!(Request::collect_tracing_2(&harmful), Err(IpcError::Unsafe(_))), "{harmful:?}");
-        }
-    }
-
-    #[test]
-    fn replies_are_read_and_refusals_named() {
-        assert_eq!(ask(&reply(OK, b"abc")).expect("a reply"), b"abc");
-        let refused = ask(&reply(0xff, &0x8013_1385_u32.to_le_bytes())).expect_err("refused");
-        assert_eq!(refused.to_string(), "the run time refused: it does not know the command");
-        let other = ask(&reply(0xff, &1_u32.to_le_bytes())).expect_err("refused");
-        assert_eq!(other.to_string(), "the run time refused: error 0x00000001");
-        assert!(matches!(ask(b"HTTP/1.1 400 Bad Request\r\n"), Err(IpcError::Foreign)));
-        assert!(matches!(ask(&reply(0xff, b"abc")), Err(IpcError::Garbled)));
-        let mut small = reply(OK, b"");
-        small[14] = 3;
-        assert!(matches!(ask(&small), Err(IpcError::Garbled)));
-        let whole = reply(OK, b"abc");
-        for length in 0..whole.len() {
-            assert!(matches!(ask(&whole[..length]), Err(IpcError::Closed)), "cut at {length}");
-        }
-    }
-
-    #[test]
-    fn process_information_with_and_without_the_newer_fields() {
-        let mut payload = 7_u64.to_le_bytes().to_vec();
-        payload.extend([9; 16]);
-        for text in ["dotnet a.dll", "linux", "x64"] {
-            write_text(&mut payload, text);
-        }
-        let old = ProcessInfo::read(&payload).expect("whole");
-        assert_eq!((old.pid, old.command_line.as_str(), old.runtime_version), (7, "dotnet a.dll", None));
-        for text in ["a", "10.0.12"] {
-            write_text(&mut payload, text);
-        }
-        let new = ProcessInfo::read(&payload).expect("whole");
-        assert_eq!((new.entry_assembly.as_deref(), new.runtime_version.as_deref()), (Some("a"), Some("10.0.12")));
-        assert!(matches!(ProcessInfo::read(&payload[..40]), Err(IpcError::Garbled)));
-    }
-}
+mod tests;
