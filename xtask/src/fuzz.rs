@@ -20,6 +20,8 @@ const AT_ONCE: usize = 2;
 const LONGEST: u32 = 4096;
 /// Of executables: the smallest real ones have some ten thousand bytes.
 const LONGEST_EXECUTABLE: u32 = 64 * 1024;
+/// Of event streams: a recorded one is the seed.
+const LONGEST_STREAM: u32 = 8 * 1024;
 /// Time between two looks at what runs.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -108,7 +110,11 @@ fn start(folder: &Path, target: &str) -> Result<Running> {
     fs::create_dir_all(&corpus)?;
     fs::create_dir_all(&artifacts)?;
     let log = artifacts.join("log");
-    let longest = if target == "binary" { LONGEST_EXECUTABLE } else { LONGEST };
+    let longest = match target {
+        "binary" => LONGEST_EXECUTABLE,
+        "nettrace" => LONGEST_STREAM,
+        _ => LONGEST,
+    };
     let mut command = Command::new(folder.join("target").join(TRIPLE).join("debug").join(target));
     command.arg(format!("-max_total_time={SECONDS}")).arg(format!("-max_len={longest}"));
     command.args(["-rss_limit_mb=2048", "-timeout=10", "-print_final_stats=1"]);

@@ -48,10 +48,11 @@ pub enum BinaryError {
 }
 
 /// Exported symbols by which run times are known.
-const MARKERS: [&str; 12] = [
+const MARKERS: [&str; 13] = [
     "_ZN4node5StartEiPPc",
     "node_module_register",
     "DotNetRuntimeInfo",
+    "DotNetRuntimeDebugHeader",
     "Py_BytesMain",
     "Py_Main",
     "Py_Version",
@@ -62,6 +63,9 @@ const MARKERS: [&str; 12] = [
     "JNI_CreateJavaVM",
     "ngx_cycle",
 ];
+
+/// Section by which programs of .NET's Native AOT are known: the code that was managed.
+const MANAGED_CODE: &str = "__managedcode";
 
 /// An ELF file.
 #[derive(Debug)]
@@ -76,6 +80,8 @@ pub struct Binary {
     pub has_symbols: bool,
     /// It has DWARF.
     pub has_debug_info: bool,
+    /// It has code that .NET's Native AOT compiled.
+    pub has_managed_code: bool,
     /// GNU build id, hex.
     pub build_id: Option<String>,
     /// Go's build information, when it was made by Go.
@@ -128,6 +134,7 @@ impl Binary {
             libraries: libraries(&parsed),
             has_symbols: parsed.section_by_name(".symtab").is_some(),
             has_debug_info: parsed.has_debug_symbols(),
+            has_managed_code: parsed.section_by_name(MANAGED_CODE).is_some(),
             build_id: parsed.build_id().ok().flatten().map(hex),
             go: go::read(&parsed),
             exports: exports(&parsed),

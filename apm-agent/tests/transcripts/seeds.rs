@@ -116,6 +116,9 @@ fn of_files() -> Vec<(&'static str, Vec<u8>)> {
     all.push(("sql", b"WITH x AS (SELECT 1) INSERT INTO a.b (c) VALUES (E'\\'', $$x$$) /* y */".to_vec()));
     all.push(("url", b"http://user:pass@[::1]:80/a?b=c#d\nHost: example.org:8080\nCookie: a=b; c=d".to_vec()));
     all.push(("yaml", b"targets:\n  ports: [8080, 80]\noutputs:\n  file: x\nlog_level: info\n".to_vec()));
+    // The first byte of this target is the size of pieces.
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nettrace/small10.nettrace");
+    all.extend(std::fs::read(recorded).map(|bytes| ("nettrace", [&[0xff][..], &bytes].concat())));
     let btf = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 24, 0, 0, 0, 5, 0, 0, 0];
     let structure = [1, 0, 0, 0, 1, 0, 0, 4, 8, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
     all.push(("btf", [&btf[..], &structure, b"\0a\0b\0"].concat()));

@@ -7,13 +7,13 @@
 //! longer than the 107 bytes of an address. Who listens there is asked of the kernel.
 
 use std::{
-    io,
+    io::{self, Read, Write},
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
         unix::net::UnixStream,
     },
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -33,6 +33,9 @@ use crate::{
 
 /// Entries of the folder looked at, at most, for a socket of another start time.
 const MOST_ENTRIES: usize = 64 * 1024;
+
+/// The kernel takes 0 for no time-out at all.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Variables that switch the port off.
 const SWITCHES: [&str; 4] = [
@@ -54,7 +57,7 @@ pub enum Absence {
     /// There is none.
     #[error(
         "there is no diagnostics port: `{}` of the process has no socket `dotnet-diagnostic-{pid}-…-socket`; the run \
-         time is still starting, or the file was removed",
+         time is still starting, the folder's name is too long for a socket, or the file was removed",
         folder.display()
     )]
     NoSocket {
@@ -120,21 +123,21 @@ impl Port {
         }
     }
 
-    /// A new connection, with this time-out for itself and for each later read and write.
+    /// A new connection, with this time-out for all that is done with it.
     ///
     /// # Errors
     /// When nobody answers, or another process than the one the port was found for.
-    pub fn connect(&self, timeout: Duration) -> Result<UnixStream, Absence> {
-        let timeout = timeout.max(Duration::from_millis(1));
+    pub fn connect(&self, timeout: Duration) -> Result<Connection, Absence> {
+        let timeout = timeout.max(SHORTEST);
+        let deadline = Instant::now() + timeout;
         let socket = net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         // A connection waits, like a write, where the listener's queue is full.
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(timeout))?;
-        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(timeout))?;
         let address = SocketAddrUnix::new(format!("/proc/self/fd/{}", self.socket.as_raw_fd()))?;
         net::connect(&socket, &address)?;
         match peer_pid(socket.as_fd()).map_err(Absence::Unreachable)? {
             Some(listener) if listener != self.pid => Err(Absence::Stranger { listener, pid: self.pid }),
-            _ => Ok(UnixStream::from(socket)),
+            _ => Ok(Connection { stream: UnixStream::from(socket), deadline }),
         }
     }
 
@@ -150,6 +153,44 @@ impl Port {
             reply => reply,
         };
         Ok(ProcessInfo::read(&reply?)?)
+    }
+}
+
+/// A connection to a port, of which every read and write ends at the same moment at the latest: a process that sends a
+/// byte now and then does not hold us up.
+#[derive(Debug)]
+pub struct Connection {
+    stream: UnixStream,
+    deadline: Instant,
+}
+
+impl Connection {
+    /// The socket, which no longer has an end set.
+    pub fn into_stream(self) -> UnixStream {
+        self.stream
+    }
+
+    fn left(&self) -> io::Result<Option<Duration>> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left < SHORTEST { Err(io::ErrorKind::TimedOut.into()) } else { Ok(Some(left)) }
+    }
+}
+
+impl Read for Connection {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.stream.set_read_timeout(self.left()?)?;
+        self.stream.read(buffer)
+    }
+}
+
+impl Write for Connection {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.set_write_timeout(self.left()?)?;
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -212,7 +253,7 @@ fn open_socket(folder: &OwnedFd, name: &str) -> Result<Option<OwnedFd>, Errno> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::{
         fs,
         os::unix::{fs::symlink, net::UnixListener},
@@ -224,14 +265,14 @@ mod tests {
     const SOON: Duration = Duration::from_millis(200);
 
     /// A process of our own id with a root of its own, and its temporary folder.
-    struct Pretended {
+    pub struct Pretended {
         fake: FakeProc,
         folder: PathBuf,
         pid: u32,
     }
 
     impl Pretended {
-        fn new(environ: &str, temporary: &str) -> Self {
+        pub fn new(environ: &str, temporary: &str) -> Self {
             let fake = FakeProc::new();
             let pid = std::process::id();
             let root = fake.add(pid, 1, "/app");
@@ -243,14 +284,14 @@ mod tests {
         }
 
         /// Listens under a name in the folder, which may be deep.
-        fn listen(&self, name: &str) -> UnixListener {
+        pub fn listen(&self, name: &str) -> UnixListener {
             let short = tempfile::tempdir().expect("folder");
             let listener = UnixListener::bind(short.path().join("s")).expect("bound");
             fs::rename(short.path().join("s"), self.folder.join(name)).expect("moved");
             listener
         }
 
-        fn find(&self) -> Result<Port, Absence> {
+        pub fn find(&self) -> Result<Port, Absence> {
             Port::find(&self.fake.proc().process(self.pid).expect("process"))
         }
     }
@@ -307,6 +348,24 @@ mod tests {
         let port = process.find().expect("found");
         let _first = port.connect(SOON).expect("connected");
         assert!(matches!(port.connect(SOON), Err(Absence::TimedOut)));
+    }
+
+    #[test]
+    fn an_answer_in_drops_is_not_waited_for() {
+        let process = Pretended::new("", "tmp");
+        let listener = process.listen("dotnet-diagnostic-7-5000-socket");
+        let dripping = std::thread::spawn(move || {
+            let (mut connection, _) = listener.accept().expect("a client");
+            while connection.write_all(b"D").is_ok() {
+                std::thread::sleep(SOON / 20);
+            }
+        });
+        let mut connection = process.find().expect("found").connect(SOON).expect("connected");
+        let mut answer = [0; 4096];
+        let error = connection.read_exact(&mut answer).expect_err("not whole");
+        assert!(matches!(IpcError::from(error), IpcError::TimedOut));
+        drop(connection);
+        dripping.join().expect("our end is closed");
     }
 
     #[test]

@@ -63,21 +63,22 @@ pub struct Session {
 }
 
 impl Session {
-    /// Asks for a session. The timeout is for each step of it: connecting, writing, reading.
+    /// Asks for a session. The timeout is for each of the one or two connections it takes.
     ///
     /// # Errors
     /// When the process cannot be reached, refuses, or does not answer in time.
     pub fn start(port: Port, asked: &CollectTracing, timeout: Duration) -> Result<Self, SessionError> {
-        let mut stream = port.connect(timeout)?;
-        let (reply, stack_walk) = match Request::collect_tracing_3(asked).exchange(&mut stream) {
+        let (newer, older) = (Request::collect_tracing_3(asked)?, Request::collect_tracing_2(asked)?);
+        let mut connection = port.connect(timeout)?;
+        let (reply, stack_walk) = match newer.exchange(&mut connection) {
             Err(IpcError::Refused(Refusal::UnknownCommand)) => {
-                stream = port.connect(timeout)?;
-                (Request::collect_tracing_2(asked).exchange(&mut stream)?, true)
+                connection = port.connect(timeout)?;
+                (older.exchange(&mut connection)?, true)
             }
             reply => (reply?, asked.stack_walk),
         };
         let id = ipc::read_session(&reply)?;
-        let buffer = vec![0; PIECE];
+        let (stream, buffer) = (connection.into_stream(), vec![0; PIECE]);
         Ok(Self { port, stream, id, stack_walk, timeout: None, reader: Reader::new(), buffer })
     }
 
@@ -87,7 +88,7 @@ impl Session {
     }
 
     /// The run time takes the stack with each event, which makes them dearer: it was asked to, or cannot do otherwise
-    /// (.NET 7 and earlier).
+    /// (.NET 8 and earlier).
     pub fn walks_stacks(&self) -> bool {
         self.stack_walk
     }
@@ -155,4 +156,111 @@ impl Session {
 /// Nothing came, or a signal did.
 fn is_no_error(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Write as _, os::unix::net::UnixListener, thread};
+
+    use super::*;
+    use crate::runtime::dotnet::{Provider, nettrace::tests::recorded, port::tests::Pretended};
+
+    const SOON: Duration = Duration::from_millis(300);
+    const SESSION: u64 = 0x1234;
+
+    /// The next connection, and the command it brings.
+    fn accept(listener: &UnixListener) -> (UnixStream, [u8; 2], Vec<u8>) {
+        let (mut connection, _) = listener.accept().expect("a client");
+        let mut header = [0; 20];
+        connection.read_exact(&mut header).expect("a header");
+        assert_eq!(header[..14], *b"DOTNET_IPC_V1\0");
+        let mut payload = vec![0; usize::from(u16::from_le_bytes([header[14], header[15]])) - 20];
+        connection.read_exact(&mut payload).expect("a payload");
+        (connection, [header[16], header[17]], payload)
+    }
+
+    fn reply(connection: &mut UnixStream, result: u8, payload: &[u8]) {
+        let header = [b"DOTNET_IPC_V1\0".as_slice(), &[20 + payload.len() as u8, 0, 0xff, result, 0, 0]].concat();
+        connection.write_all(&[&header, payload].concat()).expect("written");
+    }
+
+    /// A run time of .NET 8 that plays a recorded stream, its last bytes when it is stopped.
+    fn pretend(listener: UnixListener, stream: Vec<u8>) -> thread::JoinHandle<()> {
+        thread::spawn(move || {
+            let (mut first, command, _) = accept(&listener);
+            assert_eq!(command, [2, 4]);
+            reply(&mut first, 0xff, &0x8013_1385_u32.to_le_bytes());
+            let (mut events, command, _) = accept(&listener);
+            assert_eq!(command, [2, 3]);
+            reply(&mut events, 0, &SESSION.to_le_bytes());
+            let (now, later) = stream.split_at(stream.len() / 2);
+            events.write_all(now).expect("written");
+            let (mut stop, command, session) = accept(&listener);
+            assert_eq!((command, session), ([2, 1], SESSION.to_le_bytes().to_vec()));
+            events.write_all(later).expect("written");
+            reply(&mut stop, 0, &SESSION.to_le_bytes());
+        })
+    }
+
+    fn start(process: &Pretended) -> Result<Session, SessionError> {
+        let provider = Provider { name: "System.Runtime".into(), ..Provider::default() };
+        let asked = CollectTracing { buffer_mib: 1, providers: vec![provider], ..CollectTracing::default() };
+        Session::start(process.find()?, &asked, SOON)
+    }
+
+    #[test]
+    fn a_session_of_an_older_run_time_from_start_to_stop() {
+        let process = Pretended::new("", "tmp");
+        let stream = recorded("dotnet8.nettrace");
+        let runtime = pretend(process.listen("dotnet-diagnostic-7-5000-socket"), stream.clone());
+        let mut session = start(&process).expect("started");
+        assert_eq!((session.id(), session.walks_stacks()), (SESSION, true));
+        let mut told = Vec::new();
+        let mut bytes = 0;
+        while let Progress::Read(count) = session.read(SOON, |item| told.push(format!("{item:?}"))).expect("readable") {
+            bytes += count;
+        }
+        assert_eq!((bytes, session.dropped()), (stream.len() / 2, Dropped::default()));
+        session.stop(SOON, |item| told.push(format!("{item:?}"))).expect("stopped");
+        runtime.join().expect("as asked");
+        let mut whole = Vec::new();
+        Reader::new().feed(&stream, |item| whole.push(format!("{item:?}"))).expect("readable");
+        assert!(told == whole, "{} and {} items", told.len(), whole.len());
+    }
+
+    #[test]
+    fn a_process_that_is_silent_or_ends_does_not_hold_us_up() {
+        let process = Pretended::new("", "tmp");
+        let listener = process.listen("dotnet-diagnostic-7-5000-socket");
+        assert!(matches!(start(&process), Err(SessionError::Ipc(IpcError::TimedOut))));
+        drop(listener.accept().expect("the client"));
+        let runtime = thread::spawn(move || {
+            let (mut events, ..) = accept(&listener);
+            reply(&mut events, 0, &SESSION.to_le_bytes());
+            events.write_all(b"Nettrace").expect("written");
+            events
+        });
+        let mut session = start(&process).expect("started");
+        assert_eq!(session.read(SOON, |_| {}).expect("readable"), Progress::Read(8));
+        assert_eq!(session.read(Duration::ZERO, |_| {}).expect("readable"), Progress::Quiet);
+        drop(runtime.join().expect("as asked"));
+        let cut = SessionError::Nettrace(NettraceError::Truncated { at: 8 });
+        assert_eq!(session.read(SOON, |_| {}).expect_err("cut off").to_string(), cut.to_string());
+        assert_eq!(session.read(SOON, |_| {}).expect("told once"), Progress::Ended);
+    }
+
+    #[test]
+    fn a_run_time_that_does_not_stop_is_left() {
+        let process = Pretended::new("", "tmp");
+        let listener = process.listen("dotnet-diagnostic-7-5000-socket");
+        let runtime = thread::spawn(move || {
+            let (mut events, ..) = accept(&listener);
+            reply(&mut events, 0, &SESSION.to_le_bytes());
+            (events, accept(&listener))
+        });
+        let session = start(&process).expect("started");
+        assert!(matches!(session.stop(SOON, |_| {}), Err(SessionError::NotStopped)));
+        let (mut events, _) = runtime.join().expect("as asked");
+        assert!(events.write_all(b"x").is_err(), "our end is closed");
+    }
 }

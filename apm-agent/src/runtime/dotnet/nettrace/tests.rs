@@ -28,7 +28,8 @@ fn told_whole(bytes: &[u8]) -> (Vec<String>, Result<(), NettraceError>, Dropped)
 
 #[test]
 fn recorded_streams_are_read_whole() {
-    for (name, events) in [("dotnet10.nettrace", 280), ("dotnet8.nettrace", 280), ("small10.nettrace", 15)] {
+    // As many as another reader finds: see `ORIGIN.md`.
+    for (name, events) in [("dotnet10.nettrace", 240), ("dotnet8.nettrace", 243), ("small10.nettrace", 16)] {
         let bytes = recorded(name);
         let mut reader = Reader::new();
         let (mut count, mut lost, mut trace) = (0, 0, None);
@@ -43,7 +44,7 @@ fn recorded_streams_are_read_whole() {
             }
         });
         assert_eq!((read, reader.finish(), reader.has_ended()), (Ok(()), Ok(()), true), "{name}");
-        assert!(count > events, "{name}: {count}");
+        assert_eq!(count, events, "{name}");
         assert_eq!((lost, reader.dropped()), (0, Dropped::default()), "{name}");
         let trace = trace.expect("the first object");
         assert_eq!((trace.frequency, trace.pointer_size, trace.processors), (1_000_000_000, 8, 2));
@@ -129,7 +130,7 @@ impl Made {
     fn block(mut self, name: &str, body: &[u8]) -> Self {
         self.begin(name);
         self.0.extend((body.len() as u32).to_le_bytes());
-        while self.0.len() % 4 != 0 {
+        while !self.0.len().is_multiple_of(4) {
             self.0.push(0);
         }
         self.0.extend(body);
@@ -154,7 +155,7 @@ fn plain(events: &[Vec<u8>]) -> Vec<u8> {
     for event in events {
         body.extend((event.len() as u32).to_le_bytes());
         body.extend(event);
-        while body.len() % 4 != 0 {
+        while !body.len().is_multiple_of(4) {
             body.push(0);
         }
     }

@@ -37,14 +37,15 @@ pub struct LogRecord<'a> {
     pub event_id: i64,
     /// `EventId.Name`; may be empty.
     pub event_name: Utf16<'a>,
-    /// The message with its arguments in place. `None` where it is not told: in `MessageJson` of .NET 8 and earlier.
+    /// The message with its arguments in place. `None` where the run time does not tell it; .NET 8 and 10 do, in both.
     pub message: Option<Utf16<'a>>,
     /// Arguments of the message and its template (`{OriginalFormat}`), as a JSON object. Only `MessageJson`.
     pub arguments_json: Option<Utf16<'a>>,
     /// `TypeName`, `Message`, `HResult`, `VerboseMessage` of the exception, as a JSON object; empty (`{}`) without one.
     /// Only `MessageJson`.
     pub exception_json: Option<Utf16<'a>>,
-    /// Trace of the current `Activity`, in hex. .NET 9 and later; empty where there is no activity.
+    /// Trace of the current `Activity`, in hex. `None` where the run time does not tell it: .NET 10 does, .NET 8 does not.
+    /// Empty where there is no activity.
     pub trace_id: Option<Utf16<'a>>,
     /// Span of the current `Activity`, in hex.
     pub span_id: Option<Utf16<'a>>,
