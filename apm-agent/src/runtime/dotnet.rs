@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{ARCHITECTURE, Detected, Named, Runtime, Subject, is_version, stem};
 
+mod exception;
+
 pub(super) struct DotNet;
 
 impl Runtime for DotNet {
