@@ -370,7 +370,7 @@ impl Tracer {
         let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
         let place = Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate };
         span.place = Place { id: self.ids.span(), parent: Some(place.id), ..place };
-        span.transaction = place.id;
+        span.transaction = Some(place.id);
         let id = span.place.id;
         let document = Transaction {
             place,
@@ -385,6 +385,7 @@ impl Tracer {
             dropped_spans: Vec::new(),
             links: Vec::new(),
             http: None,
+            otel: None,
         };
         self.publish_span(instance, span);
         self.publish(instance, Document::Transaction(document));
