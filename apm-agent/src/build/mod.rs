@@ -15,11 +15,13 @@ use crate::{
     correlate::{SpanId, TraceId},
 };
 
+pub mod activity;
 pub mod compression;
 pub mod destination;
 pub mod failure;
 pub mod naming;
 pub mod outcome;
+pub mod route;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod sample;

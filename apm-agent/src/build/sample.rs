@@ -140,12 +140,8 @@ pub(crate) fn frame(class: &str, function: &str, line: u32) -> Frame {
 
 /// An exception that came from another, thrown below a library.
 pub(crate) fn thrown() -> Thrown {
-    let library = Frame {
-        class: Some("System.Int32".into()),
-        function: "Parse".into(),
-        library: true,
-        ..Frame::default()
-    };
+    let library =
+        Frame { class: Some("System.Int32".into()), function: "Parse".into(), library: true, ..Frame::default() };
     Thrown {
         kind: "Shop.Broken".into(),
         message: "no order".into(),

@@ -219,7 +219,12 @@ mod tests {
             serde_json::from_str(include_str!("../../tests/data/vectors/json-specs/span_types.json")).unwrap();
         let http = from_http(&exchange(Ending::Complete), &sample::http("/", &[]), &addresses());
         for parts in [http, query(sample::sql("SELECT 1"))] {
-            assert!(types[parts.kind]["subtypes"][parts.subtype.as_ref()].is_object(), "{}/{}", parts.kind, parts.subtype);
+            assert!(
+                types[parts.kind]["subtypes"][parts.subtype.as_ref()].is_object(),
+                "{}/{}",
+                parts.kind,
+                parts.subtype
+            );
         }
     }
 }

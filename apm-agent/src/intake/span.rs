@@ -132,8 +132,7 @@ pub(super) fn fields(span: &Span, detail: Detail) -> SpanFields<'_> {
 fn context(span: &Span, detail: Detail) -> Option<Context<'_>> {
     let Destination { address, port, target } = &span.destination;
     let called = !target.is_empty();
-    let service =
-        called.then(|| DestinationService { resource: keyword(&resource(span.kind, target)).into_owned() });
+    let service = called.then(|| DestinationService { resource: keyword(&resource(span.kind, target)).into_owned() });
     let destination = DestinationFields { address: address.as_deref().map(keyword), port: *port, service };
     let known = called || destination.address.is_some() || destination.port.is_some();
     let context = Context {

@@ -4,8 +4,8 @@ use super::*;
 use crate::{
     bridge::{Frame, SpanKind},
     build::{
-        Composite, Destination, DroppedSpans, ErrorEvent, ErrorLog, HttpCall, HttpContext, Otel, Outcome, ServiceTarget,
-        Span, Transaction, failure, sample,
+        Composite, Destination, DroppedSpans, ErrorEvent, ErrorLog, HttpCall, HttpContext, Otel, Outcome,
+        ServiceTarget, Span, Transaction, failure, sample,
     },
     correlate::{SpanId, TraceId},
     metadata::{HostInfo, KubernetesInfo, ProcessInfo},

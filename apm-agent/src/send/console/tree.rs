@@ -175,9 +175,9 @@ fn at(frame: &bridge::Frame) -> String {
 
 /// The first causes, each the cause of the one before.
 fn nearest(causes: &[Thrown]) -> impl Iterator<Item = String> {
-    iter::successors(causes.first(), |cause| cause.causes.first()).take(MAX_CAUSES).map(|cause| {
-        format!("caused by {}", sentence([Some(harmless(&cause.kind)), first_line(&cause.message)]))
-    })
+    iter::successors(causes.first(), |cause| cause.causes.first())
+        .take(MAX_CAUSES)
+        .map(|cause| format!("caused by {}", sentence([Some(harmless(&cause.kind)), first_line(&cause.message)])))
 }
 
 /// What there is of a class and a message, a colon between.

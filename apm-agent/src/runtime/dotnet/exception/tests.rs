@@ -49,7 +49,10 @@ fn undoes_what_the_compiler_made() {
     assert_eq!(of("net10.0/async_generic"), ["Shop.Orders.Repository`1.LoadAsync:64", "Program.Main+() => { }:7"]);
     assert_eq!(of("net10.0/local_function")[..2], ["Program.Main+Local:14", "Program.Main+Outer:14"]);
     assert_eq!(of("net10.0/iterator")[0], "Shop.Orders.Service.Count:101");
-    assert_eq!(of("net10.0/async_iterator")[..2], ["Shop.Orders.Service.CountAsync:108", "Shop.Orders.Service.CountAsync"]);
+    assert_eq!(
+        of("net10.0/async_iterator")[..2],
+        ["Shop.Orders.Service.CountAsync:108", "Shop.Orders.Service.CountAsync"]
+    );
     assert_eq!(of("net10.0/constructor")[0], "Shop.Orders.Broken..ctor:112");
     assert_eq!(of("net10.0/nested_generic")[0], "Shop.Orders.Outer`1.Inner`1.Go:125");
     assert_eq!(of("net10.0/operator")[0], "Shop.Orders.Money.op_Addition:118");
@@ -136,9 +139,11 @@ fn reads_every_recorded_text_whole() {
 
 /// Frames and causes of an exception and all below it.
 fn count(thrown: &Thrown) -> (usize, usize) {
-    thrown.causes.iter().map(count).fold((thrown.frames.len(), 0), |(frames, causes), (more, deeper)| {
-        (frames + more, causes + 1 + deeper)
-    })
+    thrown
+        .causes
+        .iter()
+        .map(count)
+        .fold((thrown.frames.len(), 0), |(frames, causes), (more, deeper)| (frames + more, causes + 1 + deeper))
 }
 
 #[test]
@@ -156,19 +161,29 @@ fn reads_a_stack_alone_and_other_ways_to_write_a_frame() {
     let text = recorded("net10.0/rethrown");
     let (_, frames) = text.split_once('\n').unwrap();
     assert_eq!(read_stack(frames), thrown("net10.0/rethrown").frames);
-    let place = |line: &str| frame(line).map(|frame| (frame.class.unwrap_or_default(), frame.function, frame.file, frame.line));
+    let place =
+        |line: &str| frame(line).map(|frame| (frame.class.unwrap_or_default(), frame.function, frame.file, frame.line));
     let some = |class: &str, function: &str, file: Option<&str>, line| {
         Some((class.to_owned(), function.to_owned(), file.map(str::to_owned), line))
     };
     let cases = [
-        ("   bei Ns.C.M(String a) in C:\\src\\My (old) App\\c.cs:Zeile 12.", some("Ns.C", "M", Some("C:\\src\\My (old) App\\c.cs"), None)),
-        ("   bei Ns.C.M(String a) in C:\\src\\My (old) App\\c.cs:Zeile 12", some("Ns.C", "M", Some("C:\\src\\My (old) App\\c.cs"), Some(12))),
+        (
+            "   bei Ns.C.M(String a) in C:\\src\\My (old) App\\c.cs:Zeile 12.",
+            some("Ns.C", "M", Some("C:\\src\\My (old) App\\c.cs"), None),
+        ),
+        (
+            "   bei Ns.C.M(String a) in C:\\src\\My (old) App\\c.cs:Zeile 12",
+            some("Ns.C", "M", Some("C:\\src\\My (old) App\\c.cs"), Some(12)),
+        ),
         ("   at C.M() + 0x2d", some("C", "M", None, None)),
         ("   at C.M() in /a.dll:token 0x6000001+0x12", some("C", "M", Some("/a.dll"), None)),
         ("   at lambda_method1(Closure, Object)", some("", "lambda_method1", None, None)),
         ("   at Ns.C.<RunAsync>d__5.MoveNext()", some("Ns.C", "RunAsync", None, None)),
         ("   at Ns.C.<RunAsync>d__5`1.MoveNext()", some("Ns.C", "RunAsync", None, None)),
-        ("   at Ns.C.<>c__DisplayClass3_0.<<RunAsync>g__Step|1>d.MoveNext()", some("Ns.C", "RunAsync+Step", None, None)),
+        (
+            "   at Ns.C.<>c__DisplayClass3_0.<<RunAsync>g__Step|1>d.MoveNext()",
+            some("Ns.C", "RunAsync+Step", None, None),
+        ),
         ("   at Ns.<Program>F1A2B__Hidden.Run()", some("Ns.Hidden", "Run", None, None)),
         ("   at Ns.Enumerator.MoveNext()", some("Ns.Enumerator", "MoveNext", None, None)),
         ("   at <PrivateImplementationDetails>.ThrowX()", some("<PrivateImplementationDetails>", "ThrowX", None, None)),
