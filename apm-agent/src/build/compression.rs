@@ -63,7 +63,7 @@ impl SpanBuffer {
         Self { limits, waiting: HashMap::new(), statistics: SpanStatistics::default() }
     }
 
-    /// An exit span ended. Gives back what can be reported now. `propagated`: the call carried a trace context.
+    /// A span ended. Gives back what can be reported now. `propagated`: the call carried a trace context.
     pub fn push(&mut self, span: Span, propagated: bool) -> Vec<Span> {
         let mut ready = Vec::new();
         let held = self.statistics.started as usize + self.waiting.len();
@@ -72,7 +72,7 @@ impl SpanBuffer {
             return ready;
         }
         let parent = span.place.parent;
-        if !self.limits.compression || propagated || span.outcome != Outcome::Success {
+        if !self.limits.compression || !span.is_exit() || propagated || span.outcome != Outcome::Success {
             self.flush(parent, &mut ready);
             self.report(span, propagated, &mut ready);
         } else if !self.merge(&span) {
@@ -101,7 +101,7 @@ impl SpanBuffer {
     }
 
     fn report(&mut self, span: Span, propagated: bool, ready: &mut Vec<Span>) {
-        let discardable = !propagated && span.outcome == Outcome::Success;
+        let discardable = span.is_exit() && !propagated && span.outcome == Outcome::Success;
         if discardable && span.duration < self.limits.min_duration {
             self.drop_span(&span);
         } else {
@@ -112,6 +112,9 @@ impl SpanBuffer {
 
     fn drop_span(&mut self, span: &Span) {
         self.statistics.dropped += 1;
+        if span.destination.target.is_empty() {
+            return;
+        }
         let (count, nanoseconds) = match span.composite {
             Some(composite) => (u64::from(composite.count), composite.sum),
             None => (1, span.duration),
@@ -149,7 +152,7 @@ const SAME_KIND: &str = "same_kind";
 
 /// How `span` may be merged into `waiting`; `None`: not at all.
 fn strategy(waiting: &Span, span: &Span, limits: Limits) -> Option<&'static str> {
-    let same_kind = (waiting.kind, waiting.subtype) == (span.kind, span.subtype)
+    let same_kind = (waiting.kind, &waiting.subtype) == (span.kind, &span.subtype)
         && waiting.destination.target == span.destination.target;
     if !same_kind {
         return None;

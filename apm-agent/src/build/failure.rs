@@ -1,7 +1,8 @@
-//! Failed connection attempts and errors of databases become error events.
+//! Failed connection attempts, errors of databases and exceptions become error events.
 
 use super::{EpochMicros, ErrorEvent, ErrorPlace, destination::Endpoint};
 use crate::{
+    bridge::Thrown,
     correlate::TraceId,
     exchange::{Sql, SqlError},
 };
@@ -50,7 +51,7 @@ pub fn of_connection(
 ) -> ErrorEvent {
     let name = errno_name(errno);
     let message = format!("connect {name} {to}").trim_end().to_owned();
-    ErrorEvent { id, time, within, culprit: None, kind: name.clone(), message, code: Some(name), handled: true }
+    ErrorEvent { kind: name.clone(), message, code: Some(name), ..ErrorEvent::new(id, time, within) }
 }
 
 /// An error a database answered; `None` when the round trip had none. The class is the product and the severity, so
@@ -58,15 +59,40 @@ pub fn of_connection(
 pub fn of_sql(sql: &Sql, id: TraceId, time: EpochMicros, within: Option<ErrorPlace>) -> Option<ErrorEvent> {
     let SqlError { code, message, severity } = sql.error.as_ref()?;
     Some(ErrorEvent {
-        id,
-        time,
-        within,
-        culprit: None,
         kind: format!("{} {severity}", sql.system).trim_end().to_owned(),
         message: message.clone(),
         code: Some(code.clone()).filter(|code| !code.is_empty()),
-        handled: true,
+        ..ErrorEvent::new(id, time, within)
     })
+}
+
+/// Culprit of an exception with no frame of the user's own, as Elastic's .NET agent has it.
+const UNKNOWN_CULPRIT: &str = "ElasticApm.UnknownCulprit";
+
+/// An exception. `limit`: most frames of each stack (`stack_trace_limit`). The culprit is that of Elastic's .NET agent:
+/// the class of the first frame, of all of them, that is not a library's.
+pub fn of_exception(
+    thrown: &Thrown,
+    handled: bool,
+    limit: usize,
+    id: TraceId,
+    time: EpochMicros,
+    within: Option<ErrorPlace>,
+) -> ErrorEvent {
+    let own = thrown.frames.iter().find(|frame| !frame.library && frame.class.is_some());
+    let culprit = own.and_then(|frame| frame.class.as_deref()).unwrap_or(UNKNOWN_CULPRIT);
+    let Thrown { kind, message, frames, causes } = limited(thrown, limit);
+    let culprit = Some(culprit.to_owned());
+    ErrorEvent { culprit, kind, message, handled, frames, causes, ..ErrorEvent::new(id, time, within) }
+}
+
+fn limited(thrown: &Thrown, limit: usize) -> Thrown {
+    Thrown {
+        kind: thrown.kind.clone(),
+        message: thrown.message.clone(),
+        frames: thrown.frames.iter().take(limit).cloned().collect(),
+        causes: thrown.causes.iter().map(|cause| limited(cause, limit)).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -102,5 +128,20 @@ mod tests {
         assert_eq!((error.kind.as_str(), error.code.as_deref()), ("postgresql ERROR", Some("42P01")));
         assert_eq!(error.message, "no such table");
         assert!(error.within.is_some());
+    }
+
+    #[test]
+    fn describes_exceptions() {
+        let error = |thrown: &Thrown, limit| of_exception(thrown, false, limit, TraceId(1), 2, None);
+        let whole = error(&sample::thrown(), usize::MAX);
+        assert_eq!((whole.kind.as_str(), whole.message.as_str()), ("Shop.Broken", "no order"));
+        assert_eq!((whole.culprit.as_deref(), whole.handled), (Some("Shop.Orders"), false));
+        assert_eq!((&whole.frames, &whole.causes), (&sample::thrown().frames, &sample::thrown().causes));
+        let cut = error(&sample::thrown(), 1);
+        assert_eq!((cut.frames.len(), cut.culprit.as_deref()), (1, Some("Shop.Orders")));
+        let bare = error(&sample::thrown(), 0);
+        assert!(bare.frames.is_empty() && bare.causes[0].frames.is_empty() && bare.causes[0].causes.len() == 1);
+        let unknown = Thrown { frames: vec![], ..sample::thrown() };
+        assert_eq!(error(&unknown, 9).culprit.as_deref(), Some("ElasticApm.UnknownCulprit"));
     }
 }

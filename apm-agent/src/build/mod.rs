@@ -8,8 +8,14 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
-use crate::correlate::{SpanId, TraceId};
+use std::borrow::Cow;
 
+use crate::{
+    bridge::{Frame, SpanKind, Thrown},
+    correlate::{SpanId, TraceId},
+};
+
+pub mod activity;
 pub mod compression;
 pub mod destination;
 pub mod failure;
@@ -42,13 +48,14 @@ pub enum Document {
 pub type EpochMicros = u64;
 
 /// Success or failure, as Elastic counts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// It worked.
     Success,
     /// It did not.
     Failure,
     /// Nobody can tell.
+    #[default]
     Unknown,
 }
 
@@ -72,7 +79,7 @@ pub struct Transaction {
     pub place: Place,
     /// For example `GET unknown route`.
     pub name: String,
-    /// `request`, or `exit` for a call with no certain parent.
+    /// `request`, or `exit` for a call with no certain parent; `messaging` or `unknown` for others a run time told of.
     pub kind: &'static str,
     /// For example `HTTP 2xx`.
     pub result: Option<String>,
@@ -92,6 +99,17 @@ pub struct Transaction {
     pub links: Vec<(TraceId, SpanId)>,
     /// HTTP request and response.
     pub http: Option<HttpContext>,
+    /// What OpenTelemetry says of it.
+    pub otel: Option<Otel>,
+}
+
+/// What OpenTelemetry says of a span beside what Elastic has fields for (Elastic's OpenTelemetry bridge).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Otel {
+    /// Span kind.
+    pub kind: SpanKind,
+    /// Attributes, each name once; at most 128.
+    pub attributes: Vec<(String, String)>,
 }
 
 /// Statistics of spans that were dropped, by target and outcome.
@@ -149,7 +167,7 @@ pub struct Url {
     pub search: Option<String>,
 }
 
-/// A call to another service.
+/// A call to another service, or what the program itself calls a span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
     /// Place in the trace.
@@ -160,9 +178,9 @@ pub struct Span {
     pub name: String,
     /// `db`, `external`, …
     pub kind: &'static str,
-    /// `postgresql`, `http`, …
-    pub subtype: &'static str,
-    /// `query`, `GET`, …
+    /// `postgresql`, `http`, …; may be empty.
+    pub subtype: Cow<'static, str>,
+    /// `query`, `GET`, …; may be empty.
     pub action: String,
     /// Outcome.
     pub outcome: Outcome,
@@ -178,6 +196,16 @@ pub struct Span {
     pub db: Option<DbContext>,
     /// HTTP call.
     pub http: Option<HttpCall>,
+    /// What OpenTelemetry says of it.
+    pub otel: Option<Otel>,
+}
+
+impl Span {
+    /// A call that left the program, seen as such. What the OpenTelemetry bridge made is never one, as in Elastic's
+    /// agents: it may have children, so it is neither merged nor dropped for being fast.
+    pub fn is_exit(&self) -> bool {
+        self.otel.is_none()
+    }
 }
 
 /// Several spans reported as one (`exact_match` compression).
@@ -198,7 +226,7 @@ pub struct Destination {
     pub address: Option<String>,
     /// Port.
     pub port: Option<u16>,
-    /// Service called.
+    /// Service called; empty for a span that calls none.
     pub target: ServiceTarget,
 }
 
@@ -211,6 +239,13 @@ pub struct ServiceTarget {
     pub name: Option<String>,
 }
 
+impl ServiceTarget {
+    /// No service is called.
+    pub fn is_empty(&self) -> bool {
+        self.kind.is_empty() && self.name.is_none()
+    }
+}
+
 /// A database call.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DbContext {
@@ -218,8 +253,8 @@ pub struct DbContext {
     pub instance: Option<String>,
     /// Statement, at most 10,000 characters.
     pub statement: Option<String>,
-    /// `sql`
-    pub kind: &'static str,
+    /// `sql`, or the product's name.
+    pub kind: Cow<'static, str>,
     /// Session user.
     pub user: Option<String>,
     /// Rows, from the command tag.
@@ -248,7 +283,7 @@ pub struct ErrorEvent {
     pub within: Option<ErrorPlace>,
     /// Where it happened, short.
     pub culprit: Option<String>,
-    /// Class of the error.
+    /// Class of the error. With no message too there is no exception, and [`ErrorEvent::log`] says all.
     pub kind: String,
     /// Message.
     pub message: String,
@@ -256,6 +291,44 @@ pub struct ErrorEvent {
     pub code: Option<String>,
     /// The program dealt with it, as far as we know.
     pub handled: bool,
+    /// Stack where it was raised, innermost frame first.
+    pub frames: Vec<Frame>,
+    /// The errors it came from.
+    pub causes: Vec<Thrown>,
+    /// The line of a log that told it.
+    pub log: Option<ErrorLog>,
+}
+
+impl ErrorEvent {
+    /// An error of which no more is known, for the rest to be filled in.
+    pub fn new(id: TraceId, time: EpochMicros, within: Option<ErrorPlace>) -> Self {
+        Self {
+            id,
+            time,
+            within,
+            culprit: None,
+            kind: String::new(),
+            message: String::new(),
+            code: None,
+            handled: true,
+            frames: Vec::new(),
+            causes: Vec::new(),
+            log: None,
+        }
+    }
+}
+
+/// A line of a log that tells of an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ErrorLog {
+    /// Text after formatting.
+    pub message: String,
+    /// Template before formatting: errors are grouped by it.
+    pub param_message: Option<String>,
+    /// Level in the log's own words.
+    pub level: Option<String>,
+    /// Logger, category.
+    pub logger_name: Option<String>,
 }
 
 /// Where in a trace an error happened.

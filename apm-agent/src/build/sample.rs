@@ -75,6 +75,7 @@ pub(crate) fn transaction() -> Transaction {
             status: Some(200),
             response_headers: vec![("Content-Type".into(), "text/plain".into())],
         }),
+        otel: None,
     }
 }
 
@@ -85,7 +86,7 @@ pub(crate) fn span(id: u64) -> Span {
         transaction: Some(SpanId(1)),
         name: "SELECT FROM products".into(),
         kind: "db",
-        subtype: "postgresql",
+        subtype: "postgresql".into(),
         action: "query".into(),
         outcome: Outcome::Success,
         start: 1_002_000,
@@ -99,31 +100,57 @@ pub(crate) fn span(id: u64) -> Span {
         db: Some(DbContext {
             instance: Some("shop".into()),
             statement: Some("SELECT * FROM products\nWHERE id = $1".into()),
-            kind: "sql",
+            kind: "sql".into(),
             user: Some("app".into()),
             rows_affected: Some(3),
         }),
         http: None,
+        otel: None,
     }
 }
 
 /// An error inside span 2 of [`transaction`].
 pub(crate) fn error() -> ErrorEvent {
+    let within = ErrorPlace {
+        trace: TraceId(0xabc),
+        transaction: SpanId(1),
+        parent: SpanId(2),
+        transaction_name: Some("GET unknown route".into()),
+        transaction_type: Some("request"),
+        sampled: true,
+    };
     ErrorEvent {
-        id: TraceId(0xe),
-        time: 1_003_000,
-        within: Some(ErrorPlace {
-            trace: TraceId(0xabc),
-            transaction: SpanId(1),
-            parent: SpanId(2),
-            transaction_name: Some("GET unknown route".into()),
-            transaction_type: Some("request"),
-            sampled: true,
-        }),
-        culprit: None,
         kind: "ECONNREFUSED".into(),
         message: "connect ECONNREFUSED 127.0.0.1:5432".into(),
         code: Some("ECONNREFUSED".into()),
-        handled: true,
+        ..ErrorEvent::new(TraceId(0xe), 1_003_000, Some(within))
+    }
+}
+
+/// A frame of the user's own code.
+pub(crate) fn frame(class: &str, function: &str, line: u32) -> Frame {
+    Frame {
+        class: Some(class.into()),
+        function: function.into(),
+        file: Some("/src/Program.cs".into()),
+        line: Some(line),
+        ..Frame::default()
+    }
+}
+
+/// An exception that came from another, thrown below a library.
+pub(crate) fn thrown() -> Thrown {
+    let library =
+        Frame { class: Some("System.Int32".into()), function: "Parse".into(), library: true, ..Frame::default() };
+    Thrown {
+        kind: "Shop.Broken".into(),
+        message: "no order".into(),
+        frames: vec![library, frame("Shop.Orders", "Place", 7), frame("Program", "Main", 3)],
+        causes: vec![Thrown {
+            kind: "System.FormatException".into(),
+            message: "not a number".into(),
+            frames: vec![frame("Shop.Orders", "Read", 9)],
+            causes: vec![Thrown { kind: "Deep".into(), ..Thrown::default() }],
+        }],
     }
 }

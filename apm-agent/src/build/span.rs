@@ -1,5 +1,7 @@
 //! Calls the service made become spans.
 
+use std::borrow::Cow;
+
 use super::{
     DbContext, Destination, EpochMicros, HttpCall, Outcome, Place, Span,
     destination::{self, Addresses, Called},
@@ -23,7 +25,7 @@ pub struct CallParts {
     /// As in [`Span::kind`].
     pub kind: &'static str,
     /// As in [`Span::subtype`].
-    pub subtype: &'static str,
+    pub subtype: Cow<'static, str>,
     /// As in [`Span::action`].
     pub action: String,
     /// As in [`Span::outcome`].
@@ -49,7 +51,7 @@ pub fn from_http(exchange: &Exchange, http: &Http, addresses: &Addresses) -> Cal
     CallParts {
         name,
         kind: "external",
-        subtype: "http",
+        subtype: "http".into(),
         action: http.method.clone(),
         outcome: outcome::of_http_client(exchange, http),
         destination: Destination { address: Some(url.host), port: Some(url.port), target },
@@ -66,14 +68,14 @@ pub fn from_sql(exchange: &Exchange, sql: &Sql, addresses: &Addresses) -> CallPa
     CallParts {
         name: sql_name(sql),
         kind: "db",
-        subtype: sql.system,
+        subtype: sql.system.into(),
         action: sql_action(sql.operation).to_owned(),
         outcome: outcome::of_sql(exchange, sql),
         destination: destination::of_database(sql.system, sql.database.as_deref(), &addresses.remote),
         db: Some(DbContext {
             instance: sql.database.clone(),
             statement: statement(sql),
-            kind: "sql",
+            kind: "sql".into(),
             user: sql.user.clone(),
             rows_affected: sql.rows_affected,
         }),
@@ -118,7 +120,7 @@ impl CallParts {
     pub fn into_span(self, place: Place, transaction: Option<SpanId>, start: EpochMicros, duration: u64) -> Span {
         Span {
             place,
-            transaction,
+            transaction: transaction,
             name: self.name,
             kind: self.kind,
             subtype: self.subtype,
@@ -130,6 +132,7 @@ impl CallParts {
             composite: None,
             db: self.db,
             http: self.http,
+            otel: None,
         }
     }
 }
@@ -178,12 +181,12 @@ mod tests {
     #[test]
     fn describes_a_query() {
         let parts = query(sample::sql("SELECT * FROM products"));
-        assert_eq!((parts.kind, parts.subtype, parts.action.as_str()), ("db", "postgresql", "query"));
+        assert_eq!((parts.kind, parts.subtype.as_ref(), parts.action.as_str()), ("db", "postgresql", "query"));
         assert_eq!(parts.name, sql::signature("SELECT * FROM products"));
         assert_eq!(parts.destination.port, Some(5432));
         assert_eq!(parts.destination.target.name.as_deref(), Some("shop"));
         let db = parts.db.unwrap();
-        assert_eq!((db.kind, db.user.as_deref(), db.rows_affected), ("sql", Some("app"), Some(3)));
+        assert_eq!((db.kind.as_ref(), db.user.as_deref(), db.rows_affected), ("sql", Some("app"), Some(3)));
         assert_eq!(db.statement.as_deref(), Some("SELECT * FROM products"));
     }
 
@@ -216,7 +219,12 @@ mod tests {
             serde_json::from_str(include_str!("../../tests/data/vectors/json-specs/span_types.json")).unwrap();
         let http = from_http(&exchange(Ending::Complete), &sample::http("/", &[]), &addresses());
         for parts in [http, query(sample::sql("SELECT 1"))] {
-            assert!(types[parts.kind]["subtypes"][parts.subtype].is_object(), "{}/{}", parts.kind, parts.subtype);
+            assert!(
+                types[parts.kind]["subtypes"][parts.subtype.as_ref()].is_object(),
+                "{}/{}",
+                parts.kind,
+                parts.subtype
+            );
         }
     }
 }

@@ -71,6 +71,7 @@ impl RequestParts {
             dropped_spans: Vec::new(),
             links: Vec::new(),
             http: Some(self.http),
+            otel: None,
         }
     }
 }

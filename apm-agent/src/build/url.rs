@@ -142,7 +142,8 @@ fn split_authority(authority: &str) -> (&str, Option<u16>) {
     }
 }
 
-fn join_host_port(host: &str, port: u16) -> String {
+/// `host:port`, brackets around an IPv6 address.
+pub fn join_host_port(host: &str, port: u16) -> String {
     match host.contains(':') {
         true => format!("[{host}]:{port}"),
         false => format!("{host}:{port}"),

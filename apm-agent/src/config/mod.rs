@@ -138,6 +138,8 @@ pub struct Capture {
     pub compression_same_kind: Duration,
     /// `exit_span_min_duration`
     pub exit_span_min_duration: Duration,
+    /// `stack_trace_limit`
+    pub stack_trace_limit: usize,
     /// `trace_continuation_strategy`
     pub continuation: Continuation,
     /// What becomes of a call with no certain parent.
@@ -263,6 +265,7 @@ impl Default for Capture {
             compression_exact_match: Duration::from_millis(50),
             compression_same_kind: Duration::ZERO,
             exit_span_min_duration: Duration::ZERO,
+            stack_trace_limit: 50,
             continuation: Continuation::Continue,
             orphans: Orphans::Keep,
         }

@@ -195,6 +195,9 @@ pub static OPTIONS: &[Row] = &[
     row!("exit_span_min_duration", "ELASTIC_APM_EXIT_SPAN_MIN_DURATION", "exit-span-min-duration", Kind::Duration, "0ms", Capture,
         "Drop calls shorter than this, and count them",
         |s, items| s.capture.exit_span_min_duration = value::duration(one(items)?)?),
+    row!("stack_trace_limit", "ELASTIC_APM_STACK_TRACE_LIMIT", "stack-trace-limit", Kind::Limit(10_000), "50", Capture,
+        "Report at most this many frames of a stack; 0: none, -1: all",
+        |s, items| s.capture.stack_trace_limit = value::limit(one(items)?, 10_000)?),
     row!("trace_continuation_strategy", "ELASTIC_APM_TRACE_CONTINUATION_STRATEGY", "trace-continuation-strategy",
         Kind::Choice(&["continue", "restart", "restart_external"]), "continue", Capture,
         "Continue an incoming trace, start a new one, or start a new one unless Elastic started the incoming one",
@@ -283,7 +286,7 @@ mod tests {
             let sample = match row.kind {
                 Kind::Boolean if row.default == "true" => "false",
                 Kind::Boolean => "true",
-                Kind::Integer(..) | Kind::Integers(..) => "77",
+                Kind::Integer(..) | Kind::Integers(..) | Kind::Limit(_) => "77",
                 Kind::Fraction => "0.5",
                 Kind::Duration => "7s",
                 Kind::Size => "7kb",

@@ -12,6 +12,8 @@ pub enum Kind {
     Boolean,
     /// A whole number in a range, both ends allowed.
     Integer(u64, u64),
+    /// A whole number up to this, or -1 for no limit.
+    Limit(u64),
     /// A number from 0 to 1.
     Fraction,
     /// A time with its unit.
@@ -42,6 +44,7 @@ impl Kind {
         match self {
             Self::Boolean => "`true` or `false`".into(),
             Self::Integer(low, high) => format!("a whole number from {low} to {high}"),
+            Self::Limit(high) => format!("a whole number from 0 to {high}, or -1 for no limit"),
             Self::Fraction => "a number from 0 to 1, such as `0.25`".into(),
             Self::Duration => "a time with its unit `us`, `ms`, `s` or `m`, such as `500ms` or `30s`".into(),
             Self::Size => "a size with its unit `b`, `kb`, `mb` or `gb`, such as `768kb`".into(),
@@ -65,7 +68,7 @@ impl Kind {
     pub fn placeholder(self) -> &'static str {
         match self {
             Self::Boolean => "BOOL",
-            Self::Integer(..) | Self::Integers(..) => "N",
+            Self::Integer(..) | Self::Integers(..) | Self::Limit(_) => "N",
             Self::Fraction => "0..1",
             Self::Duration => "TIME",
             Self::Size => "SIZE",
@@ -102,6 +105,14 @@ pub fn boolean(text: &str) -> Result<bool, Unfit> {
 pub fn integer(text: &str, low: u64, high: u64) -> Result<u64, Unfit> {
     let number: u64 = text.parse().map_err(|_| Unfit)?;
     if (low..=high).contains(&number) { Ok(number) } else { Err(Unfit) }
+}
+
+/// A whole number up to `high`; -1 is as much as there is.
+pub fn limit(text: &str, high: u64) -> Result<usize, Unfit> {
+    if text == "-1" {
+        return Ok(usize::MAX);
+    }
+    usize::try_from(integer(text, 0, high)?).map_err(|_| Unfit)
 }
 
 /// A number from 0 to 1, rounded to four digits as Elastic's sampling wants; above zero it stays above.

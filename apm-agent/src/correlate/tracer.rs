@@ -472,6 +472,7 @@ impl Tracer {
             dropped_spans: Vec::new(),
             links: Vec::new(),
             http: None,
+            otel: None,
         };
         self.publish_span(instance, span);
         self.publish(instance, Document::Transaction(document));

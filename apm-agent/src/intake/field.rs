@@ -4,8 +4,14 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Serialize, Serializer};
 
-use super::keyword;
-use crate::build::{Outcome, ServiceTarget};
+use super::{Detail, keyword};
+use crate::{
+    bridge::SpanKind,
+    build::{
+        Otel, Outcome, ServiceTarget,
+        truncation::{LONG_FIELD, truncate},
+    },
+};
 
 /// A value written as its text (ids).
 pub(super) struct Text<T>(pub T);
@@ -34,6 +40,41 @@ pub(super) struct Target<'a> {
 impl<'a> Target<'a> {
     pub fn new(target: &'a ServiceTarget) -> Self {
         Self { kind: keyword(&target.kind), name: target.name.as_deref().map(keyword) }
+    }
+}
+
+/// `otel`: what OpenTelemetry says of a span.
+#[derive(Serialize)]
+pub(super) struct OtelFields<'a> {
+    span_kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<Attributes<'a>>,
+}
+
+impl<'a> OtelFields<'a> {
+    /// Attributes go the way of headers when a line gets too long.
+    pub fn new(otel: &'a Otel, detail: Detail) -> Self {
+        let written = detail.has_headers() && !otel.attributes.is_empty();
+        Self { span_kind: span_kind(otel.kind), attributes: written.then_some(Attributes(&otel.attributes)) }
+    }
+}
+
+/// Names keep their dots: the server reads them as OpenTelemetry's.
+struct Attributes<'a>(&'a [(String, String)]);
+
+impl Serialize for Attributes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (keyword(name), truncate(value, LONG_FIELD))))
+    }
+}
+
+fn span_kind(kind: SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Internal => "INTERNAL",
+        SpanKind::Server => "SERVER",
+        SpanKind::Client => "CLIENT",
+        SpanKind::Producer => "PRODUCER",
+        SpanKind::Consumer => "CONSUMER",
     }
 }
 

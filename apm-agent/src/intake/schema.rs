@@ -20,7 +20,7 @@ static SCHEMAS: LazyLock<Vec<(&str, Validator)>> = LazyLock::new(|| {
 
 /// Integer fields: the decoder refuses a fraction, even `.0`.
 const INTEGERS: &[&str] =
-    &["timestamp", "status_code", "port", "started", "dropped", "count", "us", "pid", "rows_affected"];
+    &["timestamp", "status_code", "port", "started", "dropped", "count", "us", "pid", "rows_affected", "lineno"];
 
 /// Root key and content of a valid line; panics with the reason for another.
 pub(crate) fn check(line: &[u8]) -> (String, Value) {

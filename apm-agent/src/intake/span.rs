@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::{
     Detail,
-    field::{Service, Target, Text, milliseconds, outcome, rate},
+    field::{OtelFields, Service, Target, Text, milliseconds, outcome, rate},
     keyword,
 };
 use crate::{
-    build::{Composite, DbContext, HttpCall, Span, destination::resource},
+    build::{Composite, DbContext, Destination, HttpCall, Span, destination::resource},
     correlate::{SpanId, TraceId},
 };
 
@@ -25,7 +25,7 @@ pub(super) struct SpanFields<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
-    subtype: &'static str,
+    subtype: Cow<'a, str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     action: Cow<'a, str>,
     outcome: &'static str,
@@ -35,7 +35,10 @@ pub(super) struct SpanFields<'a> {
     sample_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     composite: Option<CompositeFields>,
-    context: Context<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otel: Option<OtelFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<Context<'a>>,
 }
 
 #[derive(Serialize)]
@@ -47,8 +50,10 @@ struct CompositeFields {
 
 #[derive(Serialize)]
 struct Context<'a> {
-    destination: DestinationFields<'a>,
-    service: Service<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<DestinationFields<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<Service<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     db: Option<Db<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -61,7 +66,8 @@ struct DestinationFields<'a> {
     address: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
-    service: DestinationService,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<DestinationService>,
 }
 
 #[derive(Serialize)]
@@ -76,7 +82,7 @@ struct Db<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     statement: Option<Cow<'a, str>>,
     #[serde(rename = "type", skip_serializing_if = "str::is_empty")]
-    kind: &'static str,
+    kind: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     user: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -102,32 +108,40 @@ struct Response {
 
 pub(super) fn fields(span: &Span, detail: Detail) -> SpanFields<'_> {
     let place = &span.place;
-    let target = &span.destination.target;
     SpanFields {
         id: Text(place.id),
         transaction_id: span.transaction.map(Text),
         trace_id: Text(place.trace),
+        // The server takes no span without a parent; one with neither is never made.
         parent_id: Text(place.parent.or(span.transaction).unwrap_or(place.id)),
         name: keyword(&span.name),
         kind: span.kind,
-        subtype: span.subtype,
+        subtype: keyword(&span.subtype),
         action: keyword(&span.action),
         outcome: outcome(span.outcome),
         timestamp: span.start,
         duration: milliseconds(span.duration),
         sample_rate: rate(place.sample_rate),
         composite: span.composite.map(composite),
-        context: Context {
-            destination: DestinationFields {
-                address: span.destination.address.as_deref().map(keyword),
-                port: span.destination.port,
-                service: DestinationService { resource: keyword(&resource(span.kind, target)).into_owned() },
-            },
-            service: Service { target: Target::new(target) },
-            db: span.db.as_ref().map(|db| database(db, detail)),
-            http: span.http.as_ref().map(http),
-        },
+        otel: span.otel.as_ref().map(|otel| OtelFields::new(otel, detail)),
+        context: context(span, detail),
     }
+}
+
+/// `None`: there is nothing in it, as in a span that calls no service.
+fn context(span: &Span, detail: Detail) -> Option<Context<'_>> {
+    let Destination { address, port, target } = &span.destination;
+    let called = !target.is_empty();
+    let service = called.then(|| DestinationService { resource: keyword(&resource(span.kind, target)).into_owned() });
+    let destination = DestinationFields { address: address.as_deref().map(keyword), port: *port, service };
+    let known = called || destination.address.is_some() || destination.port.is_some();
+    let context = Context {
+        destination: known.then_some(destination),
+        service: called.then(|| Service { target: Target::new(target) }),
+        db: span.db.as_ref().map(|db| database(db, detail)),
+        http: span.http.as_ref().map(http),
+    };
+    (known || context.db.is_some() || context.http.is_some()).then_some(context)
 }
 
 fn composite(composite: Composite) -> CompositeFields {
@@ -139,7 +153,7 @@ fn database(db: &DbContext, detail: Detail) -> Db<'_> {
     Db {
         instance: db.instance.as_deref().map(keyword),
         statement: db.statement.as_deref().map(|statement| detail.long(statement)),
-        kind: db.kind,
+        kind: keyword(&db.kind),
         user: db.user.as_deref().map(keyword),
         // The server keeps 32 bits.
         rows_affected: db.rows_affected.map(|rows| u32::try_from(rows).unwrap_or(u32::MAX)),

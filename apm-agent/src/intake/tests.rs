@@ -2,8 +2,10 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
+    bridge::{Frame, SpanKind},
     build::{
-        Composite, DroppedSpans, ErrorEvent, HttpCall, HttpContext, Outcome, ServiceTarget, Span, Transaction, sample,
+        Composite, Destination, DroppedSpans, ErrorEvent, ErrorLog, HttpCall, HttpContext, Otel, Outcome,
+        ServiceTarget, Span, Transaction, failure, sample,
     },
     correlate::{SpanId, TraceId},
     metadata::{HostInfo, KubernetesInfo, ProcessInfo},
@@ -165,7 +167,7 @@ fn writes_a_database_span() {
 #[test]
 fn writes_an_http_span() {
     let mut call = sample::span(2);
-    (call.kind, call.subtype, call.db) = ("external", "http", None);
+    (call.kind, call.subtype, call.db) = ("external", "http".into(), None);
     call.place.parent = None;
     call.http = Some(HttpCall { url: "http://h/x".into(), method: "GET".into(), status: Some(404) });
     call.destination.target = ServiceTarget { kind: "http".into(), name: Some("h:80".into()) };
@@ -192,6 +194,121 @@ fn writes_errors_inside_and_outside_a_trace() {
         assert_eq!(outside.get(key), None);
     }
     assert_eq!(outside["exception"]["message"], "[EMPTY]");
+}
+
+#[test]
+fn writes_exceptions_with_stacks_and_causes() {
+    let event = failure::of_exception(&sample::thrown(), false, 50, TraceId(1), 2, None);
+    let written = error(event.clone());
+    assert_eq!(written["culprit"], "Shop.Orders");
+    assert_eq!(
+        written["exception"],
+        json!({
+            "type": "Shop.Broken",
+            "message": "no order",
+            "handled": false,
+            "stacktrace": [
+                {"classname": "System.Int32", "function": "Parse", "library_frame": true},
+                {
+                    "classname": "Shop.Orders",
+                    "function": "Place",
+                    "filename": "/src/Program.cs",
+                    "abs_path": "/src/Program.cs",
+                    "lineno": 7,
+                },
+                {
+                    "classname": "Program",
+                    "function": "Main",
+                    "filename": "/src/Program.cs",
+                    "abs_path": "/src/Program.cs",
+                    "lineno": 3,
+                },
+            ],
+            "cause": [
+                {
+                    "type": "System.FormatException",
+                    "message": "not a number",
+                    "stacktrace": [{
+                        "classname": "Shop.Orders",
+                        "function": "Read",
+                        "filename": "/src/Program.cs",
+                        "abs_path": "/src/Program.cs",
+                        "lineno": 9,
+                    }],
+                },
+                {"type": "Deep", "message": "[EMPTY]"},
+            ],
+        })
+    );
+    let nameless = Frame { function: "main".into(), module: Some("app".into()), ..Frame::default() };
+    let written = error(ErrorEvent { frames: vec![nameless], ..event });
+    let frame = json!([{"function": "main", "module": "app", "filename": "n/a"}]);
+    assert_eq!(written["exception"]["stacktrace"], frame);
+}
+
+#[test]
+fn cuts_stacks_that_make_a_line_too_long() {
+    let mut event = failure::of_exception(&sample::thrown(), true, usize::MAX, TraceId(1), 2, None);
+    event.frames = vec![event.frames[1].clone(); 5000];
+    event.causes = vec![event.causes[0].clone(); 20];
+    let stack = |event: &ErrorEvent| error(event.clone())["exception"].clone();
+    let cut = stack(&event);
+    let lengths = ["stacktrace", "cause"].map(|list| cut[list].as_array().unwrap().len());
+    assert_eq!(lengths, [50, 10]);
+    event.frames.iter_mut().for_each(|frame| frame.function = "\u{1}".repeat(1024));
+    let short = stack(&event);
+    assert_eq!((short.get("stacktrace"), short.get("cause"), &short["message"]), (None, None, &json!("no order")));
+}
+
+#[test]
+fn writes_lines_of_logs_with_and_without_an_exception() {
+    let log = ErrorLog {
+        message: "order 7 failed".into(),
+        param_message: Some("order {id} failed".into()),
+        level: Some("Error".into()),
+        logger_name: Some("Shop".into()),
+    };
+    let alone = error(ErrorEvent { log: Some(log.clone()), ..ErrorEvent::new(TraceId(1), 2, None) });
+    let written = json!({
+        "message": "order 7 failed",
+        "param_message": "order {id} failed",
+        "level": "Error",
+        "logger_name": "Shop",
+    });
+    assert_eq!((alone.get("exception"), &alone["log"]), (None, &written));
+    let both = error(ErrorEvent { log: Some(log), ..sample::error() });
+    assert_eq!((&both["exception"]["type"], &both["log"]), (&json!("ECONNREFUSED"), &written));
+}
+
+#[test]
+fn writes_what_opentelemetry_says() {
+    let attributes = vec![("a.b".into(), "c".into()), ("long".into(), "x".repeat(20_000))];
+    let otel = Some(Otel { kind: SpanKind::Consumer, attributes });
+    let request = transaction(Transaction { otel: otel.clone(), http: None, ..sample::transaction() });
+    assert_eq!(request["otel"]["span_kind"], "CONSUMER");
+    assert_eq!(request["otel"]["attributes"]["a.b"], "c");
+    assert_eq!(request["otel"]["attributes"]["long"].as_str().unwrap().chars().count(), 10_000);
+    let inner = Span {
+        transaction: None,
+        kind: "app",
+        subtype: "internal".into(),
+        action: String::new(),
+        destination: Destination::default(),
+        db: None,
+        otel: Some(Otel::default()),
+        ..sample::span(2)
+    };
+    let written = span(inner.clone());
+    assert_eq!(written["otel"], json!({"span_kind": "INTERNAL"}));
+    let absent = ["transaction_id", "context", "action"].map(|key| written.get(key));
+    assert_eq!((absent, &written["parent_id"]), ([None; 3], &json!("0000000000000001")));
+    let unnamed = Span { subtype: "".into(), kind: "unknown", ..inner };
+    assert_eq!(span(unnamed.clone()).get("subtype"), None);
+    let address = Destination { address: Some("h".into()), ..Destination::default() };
+    assert_eq!(span(Span { destination: address, ..unnamed })["context"], json!({"destination": {"address": "h"}}));
+    let many = (0..128).map(|number| (number.to_string(), "\u{1}".repeat(9000))).collect();
+    let otel = Some(Otel { kind: SpanKind::Client, attributes: many });
+    assert_eq!(span(Span { otel, ..sample::span(3) })["otel"], json!({"span_kind": "CLIENT"}));
 }
 
 #[test]
@@ -311,7 +428,14 @@ proptest::proptest! {
         query.http = Some(HttpCall { url: text.clone(), method: text.clone(), status: None });
         query.db.as_mut().unwrap().statement = Some(text.clone());
         span(query);
-        error(ErrorEvent { kind: text.clone(), message: text.clone(), code: Some(text.clone()), ..sample::error() });
+        let mut failed = failure::of_exception(&sample::thrown(), true, 50, TraceId(1), 2, None);
+        (failed.kind, failed.message, failed.code) = (text.clone(), text.clone(), Some(text.clone()));
+        let frame = &mut failed.frames[0];
+        (frame.class, frame.function, frame.file) = (Some(text.clone()), text.clone(), Some(text.clone()));
+        failed.log = Some(ErrorLog { message: text.clone(), param_message: Some(text.clone()), ..ErrorLog::default() });
+        error(failed);
+        let otel = Some(Otel { kind: SpanKind::Server, attributes: vec![(text.clone(), text.clone())] });
+        span(Span { subtype: text.clone().into(), otel, ..sample::span(2) });
         let mut described = instance();
         (described.name, described.version, described.agent_name) = (text.clone(), Some(text.clone()), text.clone());
         described.process.argv = vec![text.clone(); 3];

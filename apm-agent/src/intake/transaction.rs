@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     Detail,
-    field::{Text, milliseconds, outcome, rate},
+    field::{OtelFields, Text, milliseconds, outcome, rate},
     headers::Headers,
     keyword,
 };
@@ -42,6 +42,8 @@ pub(super) struct TransactionFields<'a> {
     dropped_spans_stats: Vec<Dropped<'a>>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     links: Vec<Link>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    otel: Option<OtelFields<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     context: Option<Context<'a>>,
 }
@@ -147,6 +149,7 @@ pub(super) fn fields(transaction: &Transaction, detail: Detail) -> TransactionFi
         span_count: SpanCount { started: transaction.spans_started, dropped: transaction.spans_dropped },
         dropped_spans_stats: dropped.iter().map(dropped_fields).collect(),
         links: transaction.links.iter().map(link).collect(),
+        otel: transaction.otel.as_ref().map(|otel| OtelFields::new(otel, detail)),
         context: transaction.http.as_ref().map(|http| context(http, detail)),
     }
 }

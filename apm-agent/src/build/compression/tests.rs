@@ -1,5 +1,5 @@
 use super::*;
-use crate::build::sample;
+use crate::build::{Destination, Otel, sample};
 
 const MS: u64 = 1_000_000;
 
@@ -173,4 +173,20 @@ fn caps_the_statistics() {
     }
     let (_, statistics) = spans.end();
     assert_eq!((statistics.dropped, statistics.dropped_spans.len()), (200, MAX_STATISTICS));
+}
+
+#[test]
+fn leaves_spans_of_the_bridge_as_they_are() {
+    let inner = |id, at| Span {
+        kind: "app",
+        destination: Destination::default(),
+        otel: Some(Otel::default()),
+        ..query(id, at, 1)
+    };
+    let fast = Capture { exit_span_min_duration: Duration::from_millis(2), max_spans: 2, ..capture() };
+    let mut buffer = SpanBuffer::new(Limits::new(&fast));
+    let sent: Vec<usize> = (0..3).map(|number| buffer.push(inner(10 + number, number), false).len()).collect();
+    let (_, statistics) = buffer.end();
+    assert_eq!((sent, statistics.started, statistics.dropped), (vec![1, 1, 0], 2, 1));
+    assert_eq!(statistics.dropped_spans, [], "it called no service");
 }

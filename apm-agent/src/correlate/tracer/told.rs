@@ -7,8 +7,8 @@ use super::{
     Tracer, duration, error_place,
 };
 use crate::{
-    bridge::{Context, Message, RequestEnded, Route, Said, SpanEnded},
-    build::{ErrorPlace, Place},
+    bridge::{Context, Message, RequestEnded, Route, Said, SpanEnded, Threw, Thrown},
+    build::{ErrorPlace, Place, failure},
     correlate::SpanId,
     exchange::Nanos,
     metadata::ServiceInstance,
@@ -49,7 +49,7 @@ impl Tracer {
                     Some(Told::Waits) | None => {}
                 }
             }
-            Said::Threw(_) => {}
+            Said::Threw(threw) => self.threw(pid, threw, time),
             Said::Heard => {
                 self.heard(pid, time);
                 self.alone(pid, time);
@@ -153,6 +153,9 @@ impl Tracer {
             self.close(pid, Root { id: context.span, reported: reported.is_some() }, time);
         }
         if let Some(within) = reported {
+            if let Some(thrown) = &ended.exception {
+                self.publish_thrown(&instance, thrown, false, time, Some(within.clone()));
+            }
             for (span, mut error) in errors {
                 error.within = Some(ErrorPlace { parent: span, ..within.clone() });
                 self.publish_error(&instance, error);
@@ -191,6 +194,33 @@ impl Tracer {
         let span = parts.into_span(place, None, start, duration(&exchange));
         let error = self.sql_failure(&exchange);
         self.hold(pid, &instance, parent, Held { span, propagated, error });
+    }
+
+    /// An exception that is worth a report.
+    fn threw(&mut self, pid: u32, threw: &Threw, time: Nanos) {
+        let Some(instance) = self.bridged.get(&pid).map(|bridged| Arc::clone(&bridged.instance)) else { return };
+        if threw.context.is_some_and(|context| !context.sampled) {
+            return;
+        }
+        let within = threw.context.map(|context| ErrorPlace {
+            transaction_type: Some("request"),
+            ..error_place(&place(&context, None), context.span)
+        });
+        self.publish_thrown(&instance, &threw.thrown, threw.handled, time, within);
+    }
+
+    fn publish_thrown(
+        &mut self,
+        instance: &Arc<ServiceInstance>,
+        thrown: &Thrown,
+        handled: bool,
+        time: Nanos,
+        within: Option<ErrorPlace>,
+    ) {
+        let time = self.clock.epoch(time);
+        let event =
+            failure::of_exception(thrown, handled, self.capture.stack_trace_limit, self.ids.trace(), time, within);
+        self.publish_error(instance, event);
     }
 
     /// A span of the run time that no call on the wire is.

@@ -107,14 +107,23 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
     let request = format!(
         "{}=*Activity.Id;{}=*Activity.ParentSpanId;{}=httpContext.TraceIdentifier;{}=httpContext.Connection.RemotePort;\
          {}=httpContext.Request.RouteValues.*Enumerate",
-        key::ID, key::PARENT, key::IDENTIFIER, key::PORT, key::ROUTE
+        key::ID,
+        key::PARENT,
+        key::IDENTIFIER,
+        key::PORT,
+        key::ROUTE
     );
     let hosting = |event: &str, more: &str| format!("{}/{event}:-{request}{more}", name::HOSTING);
     let exception = format!(";{}=exception", key::EXCEPTION);
     let place = format!("{}=Id;{}=ParentSpanId", key::ID, key::PARENT);
     let whole = format!(
         "{place};{}=HasRemoteParent;{}=DisplayName;{}=Duration.Ticks;{}=Kind;{}=Status;{}=TagObjects.*Enumerate",
-        key::REMOTE_PARENT, key::NAME, key::DURATION, key::KIND, key::STATUS, key::TAGS
+        key::REMOTE_PARENT,
+        key::NAME,
+        key::DURATION,
+        key::KIND,
+        key::STATUS,
+        key::TAGS
     );
     let mut all = vec![
         // Makes the server begin an activity for each request, and record it: the flag goes on to other services.
@@ -147,14 +156,17 @@ fn sql_client() -> impl Iterator<Item = String> {
     let begins = format!(
         "{}=OperationId;{}=*Activity.Id;{}=Command.CommandText;{}=Command.Connection.DataSource;\
          {}=Command.Connection.Database",
-        key::OPERATION, key::ID, key::STATEMENT, key::SERVER, key::DATABASE
+        key::OPERATION,
+        key::ID,
+        key::STATEMENT,
+        key::SERVER,
+        key::DATABASE
     );
     let ends = format!("{}=OperationId", key::OPERATION);
     let fails = format!("{}=OperationId;{}=Exception", key::OPERATION, key::EXCEPTION);
     ["Microsoft.Data.SqlClient", "System.Data.SqlClient"].into_iter().flat_map(move |library| {
-        [("Before", &begins), ("After", &ends), ("Error", &fails)].map(|(moment, told)| {
-            format!("{}/{library}.WriteCommand{moment}:-{told}", name::SQL_CLIENT)
-        })
+        [("Before", &begins), ("After", &ends), ("Error", &fails)]
+            .map(|(moment, told)| format!("{}/{library}.WriteCommand{moment}:-{told}", name::SQL_CLIENT))
     })
 }
 

@@ -40,14 +40,16 @@ impl Bridge for EventPipe {
         let Some(port) = find(process, line).map_err(|absence| absence.to_string())? else {
             return Ok(());
         };
-        let version = port.process_info(PATIENCE).map(|info| info.runtime_version).unwrap_or_default().unwrap_or_default();
+        let version =
+            port.process_info(PATIENCE).map(|info| info.runtime_version).unwrap_or_default().unwrap_or_default();
         let wanted = Wanted {
             major: major(&version).unwrap_or(OLDEST),
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
         };
         let session = Session::start(port, &asking::session(&wanted), PATIENCE).map_err(|error| error.to_string())?;
-        let walks = if session.walks_stacks() { "; it takes a stack with each event, which makes them dearer" } else { "" };
+        let walks =
+            if session.walks_stacks() { "; it takes a stack with each event, which makes them dearer" } else { "" };
         tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}");
         line.began();
         listen(session, line).map_err(|error| error.to_string())

@@ -129,10 +129,16 @@ impl Output for ConsoleOutput {
     fn publish(&mut self, instance: &Arc<ServiceInstance>, document: &Document) {
         match document {
             Document::Transaction(transaction) => self.print_transaction(instance, transaction),
-            Document::Span(span) => {
-                let id = (span.place.trace, span.transaction.unwrap_or(span.place.id));
-                self.keep(instance, id, |branches| branches.spans.push(span.clone()));
-            }
+            Document::Span(span) => match span.transaction {
+                Some(transaction) => {
+                    let id = (span.place.trace, transaction);
+                    self.keep(instance, id, |branches| branches.spans.push(span.clone()));
+                }
+                None => {
+                    let branches = Branches { spans: vec![span.clone()], ..Branches::default() };
+                    self.writer.write(self.tree.late(instance, None, branches));
+                }
+            },
             Document::Error(error) => match &error.within {
                 Some(place) => {
                     let id = (place.trace, place.transaction);

@@ -2,7 +2,7 @@ use std::sync::Mutex;
 
 use super::*;
 use crate::{
-    build::{Composite, Outcome, sample},
+    build::{Composite, Destination, ErrorLog, Otel, Outcome, failure, sample},
     correlate::SpanId,
 };
 
@@ -42,7 +42,7 @@ fn documents() -> Vec<Document> {
     merged.composite = Some(Composite { strategy: "exact_match", count: 3, sum: 3_000_000 });
     let mut below = sample::span(4);
     (below.place.parent, below.start, below.duration) = (Some(SpanId(3)), 1_013_000, 400_000);
-    (below.kind, below.subtype, below.db, below.outcome) = ("external", "http", None, Outcome::Unknown);
+    (below.kind, below.subtype, below.db, below.outcome) = ("external", "http".into(), None, Outcome::Unknown);
     below.destination.target.kind = "http".into();
     below.destination.target.name = Some("127.0.0.1:5432".into());
     vec![
@@ -80,6 +80,37 @@ fn tells_exit_transactions_late_spans_and_lone_errors() {
         Document::Span(sample::span(8)),
         Document::Error(sample::error()),
         Document::Error(lone),
+    ];
+    insta::assert_snapshot!(printed(false, 100, &documents));
+}
+
+#[test]
+fn shows_inner_spans_and_where_errors_came_from() {
+    let inner = Span {
+        kind: "app",
+        subtype: "internal".into(),
+        destination: Destination::default(),
+        db: None,
+        name: "reckon".into(),
+        otel: Some(Otel::default()),
+        ..sample::span(2)
+    };
+    let place = sample::place(3, Some(2));
+    let unknown = Span { place, kind: "unknown", subtype: "".into(), name: "wait".into(), ..inner.clone() };
+    let homeless = Span { transaction: None, ..inner.clone() };
+    let within = sample::error().within;
+    let thrown = failure::of_exception(&sample::thrown(), false, 50, TraceId(0xe), 1_003_000, within);
+    let lone = ErrorEvent { within: None, ..thrown.clone() };
+    let log = Some(ErrorLog { message: "order 7 failed".into(), ..ErrorLog::default() });
+    let logged = ErrorEvent { log, ..ErrorEvent::new(sample::error().id, 1_000_000, None) };
+    let documents = [
+        Document::Span(inner),
+        Document::Span(unknown),
+        Document::Error(thrown),
+        Document::Transaction(sample::transaction()),
+        Document::Span(homeless),
+        Document::Error(lone),
+        Document::Error(logged),
     ];
     insta::assert_snapshot!(printed(false, 100, &documents));
 }

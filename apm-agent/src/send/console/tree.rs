@@ -1,10 +1,13 @@
 //! The text of a transaction with its spans and errors.
 
+use std::iter;
+
 use super::{
     Branches,
     style::{Style, harmless},
 };
 use crate::{
+    bridge::{self, Thrown},
     build::{EpochMicros, ErrorEvent, Outcome, Span, Transaction, destination::resource, truncation::truncate},
     correlate::SpanId,
     metadata::ServiceInstance,
@@ -18,6 +21,9 @@ const STATEMENT_INDENT: usize = 24;
 
 /// Deepest nesting shown.
 const MAX_DEPTH: usize = 8;
+
+/// Most causes of an error shown.
+const MAX_CAUSES: usize = 3;
 
 /// Writes trees.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +125,8 @@ impl Tree {
             other => format!("  {}", style.outcome(other, word(other))),
         };
         let length = duration(span.duration);
-        let line = format!("  {label}{offset:>9}  {length:>8}  {bar}{name}{outcome}  {}\n", style.dim(&place(span)));
+        let place = place(span).map_or_else(String::new, |place| format!("  {}", style.dim(&place)));
+        let line = format!("  {label}{offset:>9}  {length:>8}  {bar}{name}{outcome}{place}\n");
         let statement = span.db.as_ref().and_then(|db| db.statement.as_deref()).and_then(first_line);
         line + &statement.map_or_else(String::new, |statement| self.statement(&statement))
     }
@@ -131,10 +138,17 @@ impl Tree {
 
     fn error(&self, error: &ErrorEvent, label: &str) -> String {
         let handled = if error.handled { "" } else { " (unhandled)" };
-        let message = first_line(&error.message).unwrap_or_default();
-        let kind = harmless(&error.kind);
-        let line = format!("  {label}✗ {kind}{handled}: {message}");
-        self.style.red(&truncate(&line, self.width.max(1)))
+        let logged = || error.log.as_ref().and_then(|log| first_line(&log.message));
+        let message = first_line(&error.message).or_else(logged);
+        let what = [Some(format!("{}{handled}", harmless(&error.kind))), message];
+        let line = format!("  {label}✗ {}", sentence(what));
+        let mut text = self.style.red(&truncate(&line, self.width.max(1)));
+        let own = error.frames.iter().find(|frame| !frame.library).or(error.frames.first());
+        for detail in own.map(at).into_iter().chain(nearest(&error.causes)) {
+            let line = format!("    {label}{detail}");
+            text.push_str(&format!("\n{}", self.style.dim(&truncate(&line, self.width.max(1)))));
+        }
+        text
     }
 }
 
@@ -151,13 +165,40 @@ fn depth(parents: &[(SpanId, Option<SpanId>)], parent: Option<SpanId>) -> usize 
     depth
 }
 
+/// `at Shop.Orders.Place (/src/Orders.cs:7)`
+fn at(frame: &bridge::Frame) -> String {
+    let class = frame.class.as_ref().map_or_else(String::new, |class| format!("{}.", harmless(class)));
+    let line = frame.line.map_or_else(String::new, |line| format!(":{line}"));
+    let file = frame.file.as_ref().map_or_else(String::new, |file| format!(" ({}{line})", harmless(file)));
+    format!("at {class}{}{file}", harmless(&frame.function))
+}
+
+/// The first causes, each the cause of the one before.
+fn nearest(causes: &[Thrown]) -> impl Iterator<Item = String> {
+    iter::successors(causes.first(), |cause| cause.causes.first())
+        .take(MAX_CAUSES)
+        .map(|cause| format!("caused by {}", sentence([Some(harmless(&cause.kind)), first_line(&cause.message)])))
+}
+
+/// What there is of a class and a message, a colon between.
+fn sentence(parts: [Option<String>; 2]) -> String {
+    parts.into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(": ")
+}
+
 /// First line that holds something; spaces at its ends are gone.
 fn first_line(text: &str) -> Option<String> {
     text.lines().map(str::trim).find(|line| !line.is_empty()).map(harmless)
 }
 
-fn place(span: &Span) -> String {
+/// Where a call went, or what else the span is; `None`: that is not known.
+fn place(span: &Span) -> Option<String> {
     let destination = &span.destination;
+    if destination.target.is_empty() {
+        return match span.subtype.is_empty() {
+            true => (span.kind != "unknown").then(|| span.kind.to_owned()),
+            false => Some(format!("{}/{}", span.kind, harmless(&span.subtype))),
+        };
+    }
     let service = harmless(&resource(span.kind, &destination.target));
     let address = match (&destination.address, destination.port) {
         (Some(address), Some(port)) if address.contains(':') => format!("[{}]:{port}", harmless(address)),
@@ -165,10 +206,10 @@ fn place(span: &Span) -> String {
         (Some(address), None) => harmless(address),
         (None, _) => String::new(),
     };
-    match address.is_empty() || address == service {
+    Some(match address.is_empty() || address == service {
         true => format!("→ {service}"),
         false => format!("→ {service} at {address}"),
-    }
+    })
 }
 
 fn bar(span: &Span, frame: Frame) -> String {
