@@ -21,6 +21,7 @@ pub mod destination;
 pub mod failure;
 pub mod naming;
 pub mod outcome;
+pub mod route;
 pub mod rules;
 #[cfg(test)]
 pub(crate) mod sample;

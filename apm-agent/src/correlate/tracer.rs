@@ -101,6 +101,8 @@ pub struct TracerCounters {
     pub requests_alone: u64,
     /// Requests the run time told of that were not seen on the wire (TLS, HTTP/2), or not certainly.
     pub requests_unseen: u64,
+    /// Calls a database driver made for itself, by its run time's word.
+    pub calls_internal: u64,
     /// Spans whose transaction never became known.
     pub spans_without_transaction: u64,
     /// Messages of run times lost before they reached us.

@@ -75,6 +75,13 @@ impl PipelineCounters {
             ("trace.calls.ambiguous", traced.calls_ambiguous),
             ("trace.calls.unlinked", traced.calls_unlinked),
             ("trace.calls.lost", traced.calls_lost),
+            ("trace.calls.internal", traced.calls_internal),
+            ("trace.requests.joined", traced.requests_joined),
+            ("trace.requests.alone", traced.requests_alone),
+            ("trace.requests.unseen", traced.requests_unseen),
+            ("trace.spans.without_transaction", traced.spans_without_transaction),
+            ("trace.waiting", tracer.waiting() as u64),
+            ("bridge.messages.lost", traced.messages_lost),
             ("trace.orphans.dropped", traced.orphans_dropped),
         ]
     }

@@ -21,7 +21,7 @@ use super::{OpenRequest, RequestKey, SpanId, TraceId};
 use crate::{
     bridge::{CallBegan, RequestEnded, SpanEnded},
     build::{destination::Addresses, span::CallParts},
-    exchange::{Exchange, Http, Nanos},
+    exchange::{Exchange, Http, Nanos, Payload},
     metadata::ServiceInstance,
 };
 
@@ -58,7 +58,14 @@ pub(super) struct Carried {
 /// What the run time knows of a call.
 pub(super) enum Known {
     /// It was announced on its thread.
-    Announced(CallBegan),
+    Announced {
+        /// What was said.
+        call: CallBegan,
+        /// It was sent in one write with others.
+        shared: bool,
+    },
+    /// It is of a driver that announces what the program asks for, and was not announced: the driver's own.
+    Internal,
     /// It is this span.
     Span(Box<SpanEnded>),
     /// Nothing.
@@ -73,6 +80,8 @@ pub(super) type Joined = (Box<Answered>, Option<RequestEnded>);
 struct Call {
     /// What its thread announced, once everything up to its first byte has been said.
     announced: Option<Option<CallBegan>>,
+    /// It was sent in one write with others.
+    shared: bool,
     /// The wire has seen it to its end.
     over: Option<Box<Called>>,
 }
@@ -110,6 +119,9 @@ pub(super) struct Bridged {
     over: VecDeque<(Nanos, RequestKey)>,
     carriers: HashMap<SpanId, RequestKey>,
     spans: HashMap<SpanId, Box<SpanEnded>>,
+    /// The last announced call of each database session whose calls are announced.
+    sessions: HashMap<u64, CallBegan>,
+    closed: VecDeque<(Nanos, u64)>,
 }
 
 /// A request between its first byte and the end of waiting.
@@ -134,6 +146,8 @@ impl Bridged {
             over: VecDeque::new(),
             carriers: HashMap::new(),
             spans: HashMap::new(),
+            sessions: HashMap::new(),
+            closed: VecDeque::new(),
         }
     }
 
@@ -257,6 +271,7 @@ impl Bridged {
             self.undecided.pop_front();
             if let Some(call) = self.calls.get_mut(&key) {
                 call.announced = Some(self.threads.announced(tid, opened, key.connection));
+                call.shared = self.threads.is_shared(tid, opened, key.connection);
                 ready.extend(self.known(key));
             }
         }
@@ -287,6 +302,9 @@ impl Bridged {
         while self.puzzling.front().is_some_and(|(told, _)| *told < before || self.puzzling.len() > MOST_PUZZLING) {
             alone.unseen.extend(self.puzzling.pop_front());
         }
+        while let Some((_, connection)) = self.closed.pop_front_if(|(closed, _)| *closed < before) {
+            self.sessions.remove(&connection);
+        }
         self.numbering.forget_closed(before);
         self.tree.forget_before(time);
         alone
@@ -300,20 +318,36 @@ impl Bridged {
     /// A connection is closed.
     pub(super) fn closed(&mut self, connection: u64, time: Nanos) {
         self.numbering.closed(connection, time);
+        self.closed.push_back((time, connection));
     }
 
     /// Takes a call out when it is over and enough is known of it.
     fn known(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
         let call = self.calls.get(&key)?;
-        let known = match call.over.as_ref()?.carried {
-            Some(carried) => Known::Span(self.spans.remove(&carried.span)?),
-            None => call.announced?.map_or(Known::Nothing, Known::Announced),
+        let over = call.over.as_ref()?;
+        let known = match (over.carried, &over.exchange.payload) {
+            (Some(carried), _) => Known::Span(self.spans.remove(&carried.span)?),
+            (None, Payload::Http(_)) => Known::Nothing,
+            (None, Payload::Sql(sql)) => match (call.announced?, self.sessions.get(&key.connection)) {
+                (Some(announced), _) => {
+                    self.sessions.insert(key.connection, announced);
+                    Known::Announced { call: announced, shared: call.shared }
+                }
+                // A transaction's end is no command of its own to the driver; it belongs to what was done in it.
+                (None, Some(last)) if sql.statement.as_deref().is_some_and(ends_transaction) => {
+                    Known::Announced { call: *last, shared: call.shared }
+                }
+                (None, Some(_)) => Known::Internal,
+                // Whether this driver announces its calls is not known yet.
+                (None, None) => return None,
+            },
         };
         Some((self.take(key)?, known))
     }
 
     fn give_up(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
-        Some((self.take(key)?, Known::Nothing))
+        let known = if self.sessions.contains_key(&key.connection) { Known::Internal } else { Known::Nothing };
+        Some((self.take(key)?, known))
     }
 
     fn take(&mut self, key: RequestKey) -> Option<Box<Called>> {
@@ -324,4 +358,9 @@ impl Bridged {
         }
         Some(called)
     }
+}
+
+fn ends_transaction(statement: &str) -> bool {
+    let word = statement.trim_start().split(|one: char| !one.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"].iter().any(|end| word.eq_ignore_ascii_case(end))
 }

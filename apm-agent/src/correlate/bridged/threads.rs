@@ -60,6 +60,12 @@ impl Threads {
         (undisturbed && time - said <= LONGEST).then_some(*call)
     }
 
+    /// Several calls began on `connection` with one write.
+    pub(super) fn is_shared(&self, tid: u32, time: Nanos, connection: u64) -> bool {
+        let of_thread = self.threads.get(&tid).map(|thread| &thread.opened);
+        of_thread.into_iter().flatten().filter(|opened| **opened == (time, connection)).count() > 1
+    }
+
     /// Forgets what lies before `time`, when every call begun before has its answer.
     pub(super) fn forget_before(&mut self, time: Nanos) {
         let before = time.saturating_sub(LONGEST);

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    super::bridged::{Answered, Bridged, Called, Held, Joined, Known, Put, Root, Told},
+    super::bridged::{Answered, Bridged, Called, Carried, Held, Joined, Known, Put, Root, Told},
     Tracer, duration, error_place,
 };
 use crate::{
-    bridge::{Context, Message, RequestEnded, Route, Said, SpanEnded, Threw, Thrown},
-    build::{ErrorPlace, Place, failure},
-    correlate::SpanId,
-    exchange::Nanos,
+    bridge::{Context, Message, RequestEnded, Said, SpanEnded, SpanKind, Threw, Thrown},
+    build::{Document, ErrorPlace, Place, activity, compression::SpanBuffer, failure, route, url},
+    correlate::{SpanId, trace_context},
+    exchange::{Exchange, Nanos, Payload},
     metadata::ServiceInstance,
 };
 
@@ -134,7 +134,7 @@ impl Tracer {
             return;
         }
         self.counters.requests_joined += 1;
-        let route = route(&answered, &ended);
+        let route = route_of(&answered, &ended);
         let instance = Arc::clone(&answered.instance);
         let mut errors = Vec::new();
         if let Some(context) = context {
@@ -168,7 +168,15 @@ impl Tracer {
         let Called { exchange, parts, carried } = called;
         let Some(instance) = self.bridged.get(&pid).map(|bridged| Arc::clone(&bridged.instance)) else { return };
         let (context, id) = match &known {
-            Known::Announced(call) => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
+            Known::Announced { shared: true, .. } if is_housekeeping(&exchange) => {
+                self.counters.calls_internal += 1;
+                return;
+            }
+            Known::Internal => {
+                self.counters.calls_internal += 1;
+                return;
+            }
+            Known::Announced { call, .. } => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
             Known::Span(span) => {
                 let context = span.context;
                 let parent = context.parent.map(|parent| (context.trace, parent, context.sampled));
@@ -223,8 +231,66 @@ impl Tracer {
         self.publish_error(instance, event);
     }
 
-    /// A span of the run time that no call on the wire is.
-    fn span_alone(&mut self, _pid: u32, _ended: &SpanEnded, _time: Nanos) {}
+    /// A span of the run time that no call on the wire is: the program's own, or a call the wire cannot read.
+    fn span_alone(&mut self, pid: u32, ended: &SpanEnded, time: Nanos) {
+        let Some(instance) = self.bridged.get(&pid).map(|bridged| Arc::clone(&bridged.instance)) else { return };
+        let (id, start) = (ended.context.span, self.clock.epoch(time.saturating_sub(ended.duration)));
+        let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
+        let parent = ended.context.parent.filter(|_| !activity::is_transaction(ended));
+        let Some(parent) = parent else {
+            return self.root_alone(pid, &instance, ended, time);
+        };
+        if ended.context.sampled {
+            let span = activity::span(ended, start, None, sample_rate);
+            self.hold(pid, &instance, parent, Held { span, propagated: false, error: None });
+        }
+        let late = self.bridged.get_mut(&pid).map(|bridged| bridged.tree.below(id, parent, time));
+        for (held, root) in late.into_iter().flatten() {
+            if root.reported {
+                self.publish_held(&instance, held, Some(root.id));
+            }
+        }
+    }
+
+    /// A span that is the first of its process: a transaction, and a call besides if it is one.
+    fn root_alone(&mut self, pid: u32, instance: &Arc<ServiceInstance>, ended: &SpanEnded, time: Nanos) {
+        let start = self.clock.epoch(time.saturating_sub(ended.duration));
+        let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
+        if matches!(ended.kind, SpanKind::Client | SpanKind::Producer) && !ended.remote_parent {
+            let span = activity::span(ended, start, None, sample_rate);
+            let carried = Carried { trace: ended.context.trace, span: ended.context.span };
+            self.counters.calls_without_parent += 1;
+            self.exit_transaction(instance, span, Some(carried));
+            return;
+        }
+        let root = Root { id: ended.context.span, reported: ended.context.sampled };
+        let children = self.bridged.get_mut(&pid).map(|bridged| bridged.tree.take(root.id)).unwrap_or_default();
+        if !root.reported {
+            self.counters.requests_unsampled += 1;
+            return self.close(pid, root, time);
+        }
+        let mut document = activity::transaction(ended, start, sample_rate, &self.rules);
+        let mut buffer = SpanBuffer::new(self.limits);
+        let mut ready = Vec::new();
+        for mut held in children {
+            held.span.transaction = Some(root.id);
+            if let Some(mut error) = held.error {
+                error.within = Some(error_place(&document.place, held.span.place.id));
+                self.publish_error(instance, error);
+            }
+            ready.extend(buffer.push(held.span, held.propagated));
+        }
+        let (rest, statistics) = buffer.end();
+        for span in ready.into_iter().chain(rest) {
+            self.publish_span(instance, span);
+        }
+        document.spans_started = statistics.started;
+        document.spans_dropped = statistics.dropped;
+        document.dropped_spans = statistics.dropped_spans;
+        self.counters.transactions += 1;
+        self.publish(instance, Document::Transaction(document));
+        self.close(pid, root, time);
+    }
 
     fn hold(&mut self, pid: u32, instance: &Arc<ServiceInstance>, parent: SpanId, held: Held) {
         match self.bridged.get_mut(&pid).map(|bridged| bridged.tree.put(parent, held)) {
@@ -269,14 +335,20 @@ fn agrees(answered: &Answered, context: &Context) -> bool {
     }
 }
 
+/// What a driver sends in one write with the program's statement, and which costs no round trip of its own: the reset of
+/// a pooled session, the beginning of a transaction.
+fn is_housekeeping(exchange: &Exchange) -> bool {
+    let Payload::Sql(sql) = &exchange.payload else { return false };
+    let statement = sql.statement.as_deref().unwrap_or_default();
+    let word = statement.trim_start().split(|one: char| !one.is_ascii_alphabetic()).next().unwrap_or_default();
+    ["DISCARD", "BEGIN"].iter().any(|housekeeping| word.eq_ignore_ascii_case(housekeeping))
+}
+
 /// The request's route: as the run time names it, else the path (Elastic's .NET agent does so), else, when nothing was
 /// found at that path, none.
-fn route(answered: &Answered, ended: &RequestEnded) -> Option<String> {
-    let path = crate::build::url::path(&answered.http.target);
-    match &ended.route {
-        Some(Route::Named(name)) => Some(name.clone()),
-        Some(Route::Values(_)) => Some(path.to_owned()),
-        None if answered.http.status == Some(404) => None,
-        None => Some(path.to_owned()),
-    }
+fn route_of(answered: &Answered, ended: &RequestEnded) -> Option<String> {
+    let path = url::path(&answered.http.target);
+    let named = ended.route.as_ref().and_then(|known| route::name(known, path));
+    let found = ended.route.is_some() || answered.http.status != Some(404);
+    named.or_else(|| found.then(|| path.to_owned()))
 }

@@ -198,7 +198,7 @@ fn hosting(name: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
 
 /// Controllers and pages have names; of others the values are known.
 fn name_route(values: Vec<(String, String)>) -> Route {
-    route::of_controller(&values).map_or(Route::Values(values), Route::Named)
+    route::mvc(&values).map_or(Route::Values(values), Route::Named)
 }
 
 /// `0HN7…:0000001A`: the connection, and the request's number on it in hexadecimal, from 1.
