@@ -149,7 +149,8 @@ fn tells_transactions_from_spans_and_places_them() {
 
 #[test]
 fn reads_new_names_as_old_ones() {
-    let pairs: [(&[(&str, &str)], &[(&str, &str)]); 4] = [
+    type Texts<'a> = &'a [(&'a str, &'a str)];
+    let pairs: [(Texts<'_>, Texts<'_>); 4] = [
         (
             &[("http.url", "https://h/x"), ("net.peer.name", "h")],
             &[("url.full", "https://h/x"), ("server.address", "h")],
