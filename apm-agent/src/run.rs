@@ -19,6 +19,7 @@ use crate::{
     correlate::Ids,
     engine::{self, Live, Registry, Stop},
     kernel::{Admission, Kernel, KernelFailure},
+    metric::Collector,
     pipeline::Pipeline,
     process::Rules,
     recording::{Recorder, RecordingError},
@@ -84,6 +85,9 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let mut registry = Registry::new(rules, settings.clone());
     let first = registry.scan();
     let mut live = Live::new(kernel, pipeline, registry, output, recorder);
+    if recording.is_none() {
+        live.measure(Collector::new(&settings.metrics));
+    }
     begin(&mut live, first)?;
     let stop = Stop { asked, at: settings.duration.map(|duration| Instant::now() + duration) };
     live.run(&stop, |live| {

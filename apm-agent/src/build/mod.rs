@@ -8,7 +8,10 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
-use crate::correlate::{SpanId, TraceId};
+use crate::{
+    correlate::{SpanId, TraceId},
+    metric::Metricset,
+};
 
 pub mod compression;
 pub mod destination;
@@ -35,6 +38,8 @@ pub enum Document {
     Span(Span),
     /// Something that went wrong.
     Error(ErrorEvent),
+    /// What was measured of it.
+    Metrics(Metricset),
 }
 
 /// Microseconds since 1970-01-01T00:00:00Z.

@@ -203,6 +203,13 @@ pub static OPTIONS: &[Row] = &[
         "Report a call with no certain parent as a transaction of its own, or drop and count it",
         |s, items| s.capture.orphans = value::orphans(one(items)?)?),
 
+    row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Capture,
+        "Measure CPU and memory of each service instance this often, at most once a second; `0s`: never",
+        |s, items| s.metrics.interval = value::duration(one(items)?)?),
+    row!("disable_metrics", "ELASTIC_APM_DISABLE_METRICS", "disable-metrics", Kind::List, "", Capture,
+        "Report no metric whose name matches one of these wildcards, such as `system.process.cgroup.*`",
+        |s, items| s.metrics.disabled = list(items)),
+
     row!("service_name", "ELASTIC_APM_SERVICE_NAME", "service-name", Kind::Text, "detected for each process", Service,
         "Service name of every process watched",
         |s, items| s.service.name = Some(value::text(one(items)?)?)),

@@ -20,6 +20,7 @@ use crate::{
     event::{Event, Header, decode, set_role},
     kernel::{Kernel, KernelFailure},
     metadata::ServiceInstance,
+    metric::Collector,
     pipeline::{Pipeline, Wish},
     recording::Recorder,
     send::Output,
@@ -61,6 +62,7 @@ struct Desk<A> {
     recorder: Option<Recorder>,
     services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
     waiting: WaitingRoom,
+    metrics: Collector,
     undecoded: u64,
 }
 
@@ -80,9 +82,15 @@ impl<A: Admit> Live<A> {
             recorder,
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
+            metrics: Collector::off(),
             undecoded: 0,
         };
         Self { kernel, desk, clock_read: Instant::now() }
+    }
+
+    /// Measures what is watched.
+    pub fn measure(&mut self, metrics: Collector) {
+        self.desk.metrics = metrics;
     }
 
     /// Watches a process that runs already.
@@ -115,6 +123,7 @@ impl<A: Admit> Live<A> {
             }
             if ticked.elapsed() >= Duration::from_millis(100) {
                 ticked = Instant::now();
+                self.desk.metrics.tick(&self.desk.services, self.desk.output.as_mut());
                 self.desk.output.tick();
                 self.read_clock();
                 now_and_then(self);
@@ -130,6 +139,7 @@ impl<A: Admit> Live<A> {
         drop(self.kernel);
         let now = clock::monotonic();
         self.desk.pipeline.finish(now, self.desk.output.as_mut());
+        self.desk.metrics.finish(self.desk.output.as_mut());
         let recorded = self.desk.recorder.take().map_or(Ok(0), |recorder| recorder.finish(now));
         self.desk.output.finish();
         counters.extend(self.desk.counters());
@@ -208,6 +218,7 @@ impl<A: Admit> Desk<A> {
         let mut counters =
             vec![("kernel.events.undecoded", self.undecoded), ("kernel.events.not_kept", self.waiting.lost)];
         counters.extend(self.pipeline.counters());
+        counters.extend(self.metrics.counters());
         counters.extend(self.output.counters());
         counters
     }
@@ -264,6 +275,7 @@ impl<A: Admit> Desk<A> {
         let Some(instance) = self.services.remove(&pid) else {
             return;
         };
+        self.metrics.leave(pid, self.output.as_mut());
         if !self.services.values().any(|other| Arc::ptr_eq(other, &instance)) {
             self.output.retire(&instance);
         }
