@@ -18,6 +18,8 @@ pub enum Group {
     Outputs,
     /// How documents are made.
     Capture,
+    /// What is measured.
+    Metrics,
     /// Service fields.
     Service,
     /// The run itself.
@@ -203,10 +205,10 @@ pub static OPTIONS: &[Row] = &[
         "Report a call with no certain parent as a transaction of its own, or drop and count it",
         |s, items| s.capture.orphans = value::orphans(one(items)?)?),
 
-    row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Capture,
+    row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Metrics,
         "Measure CPU and memory of each service instance this often, at most once a second; `0s`: never",
         |s, items| s.metrics.interval = value::duration(one(items)?)?),
-    row!("disable_metrics", "ELASTIC_APM_DISABLE_METRICS", "disable-metrics", Kind::List, "", Capture,
+    row!("disable_metrics", "ELASTIC_APM_DISABLE_METRICS", "disable-metrics", Kind::List, "", Metrics,
         "Report no metric whose name matches one of these wildcards, such as `system.process.cgroup.*`",
         |s, items| s.metrics.disabled = list(items)),
 
