@@ -1,6 +1,11 @@
 //! CPU and memory of real processes, as Elastic's decoder stores them, against what `/proc` says.
 
-use std::{fs, process::Command, thread};
+use std::{
+    fs,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
@@ -9,7 +14,7 @@ use apm_tests::{
     process,
     turn::{Need, Turn},
     wait,
-    watch::Watch,
+    watch::{Seen, Watch},
 };
 use serde_json::Value;
 
@@ -18,7 +23,7 @@ const PYTHON: &str = "/usr/bin/python3";
 const BUSY: &str = "held = bytearray(b'x') * (64 << 20)\nprint('busy', flush=True)\nwhile True: pass";
 /// Holds 64 MiB and sleeps.
 const IDLE: &str = "import time\nheld = bytearray(b'x') * (64 << 20)\nprint('idle', flush=True)\ntime.sleep(600)";
-/// A master and two busy workers.
+/// A master, which sleeps, and two busy workers.
 const WORKERS: &str = "import os\nfor _ in range(2):\n  if os.fork() == 0:\n    while True: pass\n\
                        print('forked', flush=True)\nos.wait()";
 
@@ -43,10 +48,25 @@ fn sample(set: &Value, name: &str) -> Option<f64> {
     all.iter().find(|sample| text(sample, "name") == name)?.get("value")?.as_f64()
 }
 
-/// Waits until so many sets are decoded, and ends the agent.
-fn sets(watch: Watch, count: usize) -> Result<Documents> {
+/// Waits until so many sets are decoded, and ends the agent. With them the share of all cores the process and what it
+/// forked really got meanwhile, on a machine where others want the cores too.
+fn sets(watch: Watch, pid: u32, count: usize) -> Result<(Documents, f64)> {
+    let (before, start) = (process::cpu_time(pid), Instant::now());
     wait::until("metrics", wait::PATIENCE, || (watch.documents().ok()?.metrics().count() >= count).then_some(()))?;
-    Ok(watch.finish()?.documents)
+    let share = (process::cpu_time(pid) - before).as_secs_f64() / start.elapsed().as_secs_f64() / cores()?;
+    Ok((watch.finish()?.documents, share))
+}
+
+/// The process's shares of the CPU: their mean is what `/proc` says, and none is more than that of the whole machine.
+fn check_shares(documents: &Documents, expected: f64) -> Result<()> {
+    let shares = values(documents, "system.process.cpu.total.norm.pct");
+    let all = values(documents, "system.cpu.total.norm.pct");
+    ensure!(shares.len() >= 3 && all.len() == shares.len(), "{shares:?} {all:?}");
+    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
+    ensure!((mean - expected).abs() < 0.1, "{shares:?}, /proc says {expected}");
+    ensure!(expected > 0.1, "a busy loop is busy: {expected}");
+    ensure!(all.iter().zip(&shares).all(|(all, own)| *all <= 1.0 && *own <= all + 0.1), "{all:?} {shares:?}");
+    Ok(())
 }
 
 /// What the machine has, bytes.
@@ -65,14 +85,10 @@ fn busy_process() -> Result<()> {
     let Some(_turn) = Turn::take(&[Need::File(PYTHON)]) else { return Ok(()) };
     let target = python(BUSY, "busy")?;
     let watch = watch(target.pid(), &[])?;
-    let before = process::cpu_time(target.pid());
-    let start = std::time::Instant::now();
-    let documents = sets(watch, 3)?;
-    // What it really got, on a machine where others want the CPU too.
-    let spent = (process::cpu_time(target.pid()) - before).as_secs_f64() / start.elapsed().as_secs_f64();
+    let (documents, share) = sets(watch, target.pid(), 3)?;
     let resident = process::resident_bytes(target.pid())? as f64;
     for set in documents.metrics() {
-        ensure!(text(set, "metricset.name") == "app" || !text(set, "service.name").is_empty(), "{set}");
+        ensure!(!text(set, "service.name").is_empty() && !text(set, "@timestamp").is_empty(), "{set}");
         let memory = sample(set, "system.process.memory.rss.bytes").context("resident memory")?;
         ensure!((memory / resident - 1.0).abs() < 0.2, "{memory} of {resident} bytes");
         ensure!(sample(set, "system.process.memory.size") > Some(memory), "{set}");
@@ -80,15 +96,7 @@ fn busy_process() -> Result<()> {
         let free = sample(set, "system.memory.actual.free").context("free memory")?;
         ensure!(free > 0.0 && free < memory_total()?, "{set}");
     }
-    let shares = values(&documents, "system.process.cpu.total.norm.pct");
-    ensure!(shares.len() >= 3, "{shares:?}");
-    let mean = shares.iter().sum::<f64>() / shares.len() as f64;
-    let expected = spent / cores()?;
-    ensure!((mean - expected).abs() < 0.1, "{shares:?}, /proc says {expected}");
-    ensure!(mean > 0.1, "a busy loop is busy: {shares:?}");
-    let all = values(&documents, "system.cpu.total.norm.pct");
-    ensure!(all.iter().zip(&shares).all(|(all, own)| *all <= 1.0 && *own <= all + 0.1), "{all:?} {shares:?}");
-    Ok(())
+    check_shares(&documents, share)
 }
 
 #[test]
@@ -96,7 +104,7 @@ fn idle_process_and_its_cgroup() -> Result<()> {
     let Some(_turn) = Turn::take(&[Need::File(PYTHON)]) else { return Ok(()) };
     let target = python(IDLE, "idle")?;
     let watch = watch(target.pid(), &["--disable-metrics", "system.memory.*"])?;
-    let documents = sets(watch, 2)?;
+    let (documents, _) = sets(watch, target.pid(), 2)?;
     ensure!(values(&documents, "system.process.cpu.total.norm.pct").iter().all(|share| *share < 0.05));
     ensure!(values(&documents, "system.memory.total").is_empty() && !documents.is_empty());
     let usage = values(&documents, "system.process.cgroup.memory.mem.usage.bytes");
@@ -128,32 +136,32 @@ fn workers_are_one_instance() -> Result<()> {
     let Some(_turn) = Turn::take(&[Need::File(PYTHON)]) else { return Ok(()) };
     let target = python(WORKERS, "forked")?;
     let watch = watch(target.pid(), &[])?;
-    let documents = sets(watch, 3)?;
+    let (documents, share) = sets(watch, target.pid(), 3)?;
     let family = process::family(target.pid());
     ensure!(family.len() == 3, "{family:?}");
     let resident: u64 = family.iter().map(|pid| process::resident_bytes(*pid)).sum::<Result<_>>()?;
     let sums = values(&documents, "system.process.memory.rss.bytes");
     ensure!(sums.iter().all(|sum| (sum / resident as f64 - 1.0).abs() < 0.2), "{sums:?}, {resident}");
-    let shares = values(&documents, "system.process.cpu.total.norm.pct");
-    let all = values(&documents, "system.cpu.total.norm.pct");
-    ensure!(shares.iter().zip(&all).all(|(own, all)| *own <= 1.0 && *own <= all + 0.1), "{shares:?} {all:?}");
-    let cores = cores()?;
-    ensure!(shares.iter().any(|share| *share > 0.6 / cores), "two are busy: {shares:?}");
-    Ok(())
+    check_shares(&documents, share)
 }
 
 #[test]
-fn last_metrics_come_at_the_end_of_the_process_and_none_when_they_are_off() -> Result<()> {
+fn last_metrics_come_at_the_end_of_the_process_and_of_the_agent() -> Result<()> {
     let Some(_turn) = Turn::take(&[Need::File(PYTHON)]) else { return Ok(()) };
     for (interval, expected) in [("30s", 1), ("0s", 0)] {
-        let target = python(IDLE, "idle")?;
-        let mut watch = Watch::start(&["--pid", &target.pid().to_string(), "--metrics-interval", interval])?;
+        let (ends, stays) = (python(IDLE, "idle")?, python(IDLE, "idle")?);
+        let pids = [ends.pid(), stays.pid()].map(|pid| pid.to_string());
+        let watch = Watch::start(&["--pid", &pids[0], "--pid", &pids[1], "--metrics-interval", interval])?;
         // A share of the CPU is not told of less than a second.
-        thread::sleep(std::time::Duration::from_millis(1500));
-        drop(target);
-        watch.agent().wait_for_line("every watched process has ended")?;
-        let documents = watch.finish()?.documents;
-        ensure!(documents.metrics().count() == expected, "{}", documents.summary());
+        thread::sleep(Duration::from_millis(1500));
+        drop(ends);
+        if expected > 0 {
+            let come = || (watch.documents().ok()?.metrics().count() == expected).then_some(());
+            wait::until("the last metrics of the process", wait::PATIENCE, come)?;
+        }
+        let Seen { documents, agent } = watch.finish()?;
+        ensure!(documents.metrics().count() == 2 * expected, "{}", documents.summary());
+        ensure!(agent.stats.get("metrics.sets") == 2 * expected as u64, "{:?}", agent.stats);
         for set in documents.metrics() {
             ensure!(sample(set, "system.cpu.total.norm.pct").is_some(), "{set}");
             ensure!(sample(set, "system.process.memory.rss.bytes") != Some(0.0), "{set}");

@@ -123,7 +123,7 @@ impl<A: Admit> Live<A> {
             }
             if ticked.elapsed() >= Duration::from_millis(100) {
                 ticked = Instant::now();
-                self.desk.metrics.tick(&self.desk.services, self.desk.output.as_mut());
+                self.desk.metrics.tick(ticked, &self.desk.services, self.desk.output.as_mut());
                 self.desk.output.tick();
                 self.read_clock();
                 now_and_then(self);
@@ -139,7 +139,7 @@ impl<A: Admit> Live<A> {
         drop(self.kernel);
         let now = clock::monotonic();
         self.desk.pipeline.finish(now, self.desk.output.as_mut());
-        self.desk.metrics.finish(self.desk.output.as_mut());
+        self.desk.metrics.finish(Instant::now(), self.desk.output.as_mut());
         let recorded = self.desk.recorder.take().map_or(Ok(0), |recorder| recorder.finish(now));
         self.desk.output.finish();
         counters.extend(self.desk.counters());
@@ -275,7 +275,7 @@ impl<A: Admit> Desk<A> {
         let Some(instance) = self.services.remove(&pid) else {
             return;
         };
-        self.metrics.leave(pid, self.output.as_mut());
+        self.metrics.leave(Instant::now(), pid, self.output.as_mut());
         if !self.services.values().any(|other| Arc::ptr_eq(other, &instance)) {
             self.output.retire(&instance);
         }

@@ -74,17 +74,13 @@ impl Collector {
     }
 
     /// Called about ten times a second: meets processes that have come, and measures the instances whose time it is.
-    pub fn tick(&mut self, services: &Services, output: &mut dyn Output) {
-        self.tick_at(Instant::now(), services, output);
-    }
-
-    pub(super) fn tick_at(&mut self, now: Instant, services: &Services, output: &mut dyn Output) {
+    pub fn tick(&mut self, now: Instant, services: &Services, output: &mut dyn Output) {
         let Some(interval) = self.interval else { return };
         let mut moment = Moment::default();
         for (pid, instance) in services {
             let known = self.known.get(pid).is_some_and(|known| Arc::ptr_eq(known, instance));
             if !known {
-                self.leave_at(now, *pid, output);
+                self.leave(now, *pid, output);
                 self.enter((now, interval), *pid, instance, &mut moment);
             }
         }
@@ -118,11 +114,7 @@ impl Collector {
     }
 
     /// A process is watched no longer. With its last process an instance is measured once more, before its stream ends.
-    pub fn leave(&mut self, pid: u32, output: &mut dyn Output) {
-        self.leave_at(Instant::now(), pid, output);
-    }
-
-    pub(super) fn leave_at(&mut self, now: Instant, pid: u32, output: &mut dyn Output) {
+    pub fn leave(&mut self, now: Instant, pid: u32, output: &mut dyn Output) {
         let Some(instance) = self.known.remove(&pid) else { return };
         let Some(at) = self.streams.iter().position(|stream| Arc::ptr_eq(&stream.instance, &instance)) else { return };
         let Some(stream) = self.streams.get_mut(at) else { return };
@@ -134,11 +126,7 @@ impl Collector {
     }
 
     /// Measures everything once more. Nothing is measured after this.
-    pub fn finish(&mut self, output: &mut dyn Output) {
-        self.finish_at(Instant::now(), output);
-    }
-
-    pub(super) fn finish_at(&mut self, now: Instant, output: &mut dyn Output) {
+    pub fn finish(&mut self, now: Instant, output: &mut dyn Output) {
         let mut moment = Moment::default();
         for stream in std::mem::take(&mut self.streams) {
             self.report_last(now, stream, &mut moment, output);

@@ -64,14 +64,14 @@ impl Setting {
     fn tick(&mut self, second: u64) -> Vec<String> {
         self.machine(second);
         let now = self.start + Duration::from_secs(second);
-        self.collector.tick_at(now, &self.services, &mut self.kept);
+        self.collector.tick(now, &self.services, &mut self.kept);
         self.kept.services()
     }
 
     fn end(&mut self, second: u64, pid: u32) -> Vec<String> {
         self.machine(second);
         self.services.remove(&pid);
-        self.collector.leave_at(self.start + Duration::from_secs(second), pid, &mut self.kept);
+        self.collector.leave(self.start + Duration::from_secs(second), pid, &mut self.kept);
         self.kept.services()
     }
 }
@@ -100,8 +100,8 @@ fn each_instance_is_reported_an_interval_after_it_came_and_at_its_end() {
     assert_eq!(setting.tick(200), ["a"], "one for all that were missed");
     assert_eq!(setting.tick(201), [""; 0]);
     let at = |second| setting.start + Duration::from_secs(second);
-    setting.collector.finish_at(at(205), &mut setting.kept);
-    setting.collector.finish_at(at(206), &mut setting.kept);
+    setting.collector.finish(at(205), &mut setting.kept);
+    setting.collector.finish(at(206), &mut setting.kept);
     assert_eq!(setting.kept.services(), ["a"]);
     assert_eq!(setting.collector.counters(), [("metrics.sets", 6)]);
 }
@@ -135,7 +135,7 @@ fn options_are_heard() {
     quick.start(1, &instance("a"));
     quick.tick(0);
     quick.machine(1);
-    quick.collector.tick_at(quick.start + SHORTEST, &quick.services, &mut quick.kept);
+    quick.collector.tick(quick.start + SHORTEST, &quick.services, &mut quick.kept);
     let names = ["system.cpu.total.norm.pct", "system.memory.total"].map(String::from);
     assert_eq!(std::mem::take(&mut quick.kept.0), [("a".to_string(), names.to_vec())]);
     assert_eq!(quick.tick(1), [""; 0], "at most once a second");
