@@ -23,6 +23,7 @@ pub mod exchange;
 pub mod intake;
 pub mod kernel;
 pub mod metadata;
+pub mod metric;
 pub mod pipeline;
 pub mod process;
 pub mod protocol;

@@ -19,6 +19,7 @@ use crate::{
     correlate::Ids,
     engine::{self, Live, Parts, Registry, Stop},
     kernel::{Admission, Kernel, KernelFailure},
+    metric::Collector,
     pipeline::Pipeline,
     process::Rules,
     recording::{Recorder, RecordingError},
@@ -85,6 +86,9 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let first = registry.scan();
     let (bridges, sample_rate) = (settings.bridges.clone(), settings.capture.sample_rate);
     let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, sample_rate });
+    if recording.is_none() {
+        live.measure(Collector::new(&settings.metrics));
+    }
     begin(&mut live, first)?;
     let stop = Stop { asked, at: settings.duration.map(|duration| Instant::now() + duration) };
     live.run(&stop, |live| {

@@ -17,6 +17,7 @@ const READERS: [&str; 12] = [
     "intake/mod.rs",
     "build/mod.rs",
     "pipeline/mod.rs",
+    "metric/mod.rs",
     "process/mod.rs",
     "binary/mod.rs",
     "event.rs",

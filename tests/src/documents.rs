@@ -58,6 +58,11 @@ impl Documents {
         self.of_kind(Kind::Error)
     }
 
+    /// Sets of metrics.
+    pub fn metrics(&self) -> impl Iterator<Item = &Value> {
+        self.of_kind(Kind::Metrics)
+    }
+
     /// The one request for this path.
     ///
     /// # Errors
@@ -103,6 +108,7 @@ enum Kind {
     Transaction,
     Span,
     Error,
+    Metrics,
     Other,
 }
 
@@ -110,7 +116,9 @@ impl Kind {
     fn of(document: &Value) -> Self {
         let has = |path: &str| field(document, path).is_some();
         // An error has its transaction's type too, and a transaction its own id as that of a span: order matters.
-        if has("error.id") {
+        if has("metricset.samples") || has("metricset.name") {
+            Self::Metrics
+        } else if has("error.id") {
             Self::Error
         } else if has("span.name") {
             Self::Span

@@ -49,6 +49,14 @@ impl Watch {
         &mut self.agent
     }
 
+    /// What the decoder has got so far.
+    ///
+    /// # Errors
+    /// If it refused an event.
+    pub fn documents(&self) -> Result<Documents> {
+        self.decoder.documents()
+    }
+
     /// Ends the agent, which flushes, and returns what the decoder has got.
     ///
     /// # Errors

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use crate::{
     bridge::{Frame, SpanKind, Thrown},
     correlate::{SpanId, TraceId},
+    metric::Metricset,
 };
 
 pub mod activity;
@@ -42,6 +43,8 @@ pub enum Document {
     Span(Span),
     /// Something that went wrong.
     Error(ErrorEvent),
+    /// What was measured of it.
+    Metrics(Metricset),
 }
 
 /// Microseconds since 1970-01-01T00:00:00Z.

@@ -109,7 +109,7 @@ fn replay() -> Command {
                 .help("A file written by `apm-agent record`"),
         )
         .arg(config_argument())
-        .args(arguments(|row| row.group != Group::Targets && row.key != "duration"))
+        .args(arguments(|row| !matches!(row.group, Group::Targets | Group::Metrics) && row.key != "duration"))
 }
 
 fn doctor() -> Command {
@@ -190,6 +190,7 @@ fn heading(group: Group) -> &'static str {
         Group::Targets => "Which processes",
         Group::Outputs => "Where documents go",
         Group::Capture => "How documents are made",
+        Group::Metrics => "What is measured",
         Group::Service => "Service",
         Group::Run => "This run",
     }

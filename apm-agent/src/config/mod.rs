@@ -28,6 +28,8 @@ pub struct Settings {
     pub capture: Capture,
     /// Which run times are listened to.
     pub bridges: BridgeSwitches,
+    /// What is measured.
+    pub metrics: Metrics,
     /// Service fields that override detection (`ELASTIC_APM_SERVICE_NAME` and friends of the agent itself).
     pub service: ServiceOverrides,
     /// Service fields from the configuration file: they count less than what the target's own environment says.
@@ -183,6 +185,15 @@ pub enum Orphans {
     Drop,
 }
 
+/// What is measured of every target, and how often.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// `metrics_interval`; zero: never.
+    pub interval: Duration,
+    /// `disable_metrics`
+    pub disabled: Vec<String>,
+}
+
 /// Service fields set for every target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ServiceOverrides {
@@ -207,6 +218,7 @@ impl Default for Settings {
             outputs: Outputs::default(),
             capture: Capture::default(),
             bridges: BridgeSwitches::default(),
+            metrics: Metrics::default(),
             service: ServiceOverrides::default(),
             service_defaults: ServiceOverrides::default(),
             report: Reporting::default(),
@@ -234,6 +246,12 @@ impl Default for Outputs {
             console: None,
             color: Color::Auto,
         }
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30), disabled: Vec::new() }
     }
 }
 

@@ -18,6 +18,8 @@ pub enum Group {
     Outputs,
     /// How documents are made.
     Capture,
+    /// What is measured.
+    Metrics,
     /// Service fields.
     Service,
     /// The run itself.
@@ -211,6 +213,13 @@ pub static OPTIONS: &[Row] = &[
     row!("dotnet_activity_sources", "APM_AGENT_DOTNET_ACTIVITY_SOURCES", "dotnet-activity-sources", Kind::List, "", Capture,
         "Activity sources to report on .NET 8, which cannot be asked for all of them",
         |s, items| s.bridges.dotnet_sources = list(items)),
+
+    row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Metrics,
+        "Measure CPU and memory of each service instance this often, at most once a second; `0s`: never",
+        |s, items| s.metrics.interval = value::duration(one(items)?)?),
+    row!("disable_metrics", "ELASTIC_APM_DISABLE_METRICS", "disable-metrics", Kind::List, "", Metrics,
+        "Report no metric whose name matches one of these wildcards, such as `system.process.cgroup.*`",
+        |s, items| s.metrics.disabled = list(items)),
 
     row!("service_name", "ELASTIC_APM_SERVICE_NAME", "service-name", Kind::Text, "detected for each process", Service,
         "Service name of every process watched",

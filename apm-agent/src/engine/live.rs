@@ -23,6 +23,7 @@ use crate::{
     event::{Event, Header, decode, set_role},
     kernel::{Kernel, KernelFailure},
     metadata::ServiceInstance,
+    metric::Collector,
     pipeline::{Pipeline, Wish},
     recording::Recorder,
     send::Output,
@@ -81,6 +82,7 @@ struct Desk<A> {
     bridges: Bridges,
     services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
     waiting: WaitingRoom,
+    metrics: Collector,
     undecoded: u64,
 }
 
@@ -95,9 +97,15 @@ impl<A: Admit> Live<A> {
             bridges: Bridges::new(parts.bridges, parts.sample_rate),
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
+            metrics: Collector::off(),
             undecoded: 0,
         };
         Self { kernel, desk, clock_read: Instant::now() }
+    }
+
+    /// Measures what is watched.
+    pub fn measure(&mut self, metrics: Collector) {
+        self.desk.metrics = metrics;
     }
 
     /// Watches a process that runs already.
@@ -130,6 +138,7 @@ impl<A: Admit> Live<A> {
             }
             if ticked.elapsed() >= Duration::from_millis(100) {
                 ticked = Instant::now();
+                self.desk.metrics.tick(ticked, &self.desk.services, self.desk.output.as_mut());
                 self.desk.output.tick();
                 self.read_clock();
                 now_and_then(self);
@@ -148,6 +157,7 @@ impl<A: Admit> Live<A> {
         drop(self.kernel);
         let now = clock::monotonic();
         self.desk.pipeline.finish(now, self.desk.output.as_mut());
+        self.desk.metrics.finish(Instant::now(), self.desk.output.as_mut());
         let recorded = self.desk.recorder.take().map_or(Ok(0), |recorder| recorder.finish(now));
         self.desk.output.finish();
         counters.extend(self.desk.counters());
@@ -233,6 +243,7 @@ impl<A: Admit> Desk<A> {
             vec![("kernel.events.undecoded", self.undecoded), ("kernel.events.not_kept", self.waiting.lost)];
         counters.extend(self.bridges.counters());
         counters.extend(self.pipeline.counters());
+        counters.extend(self.metrics.counters());
         counters.extend(self.output.counters());
         counters
     }
@@ -301,6 +312,7 @@ impl<A: Admit> Desk<A> {
             return;
         };
         self.bridges.end(pid);
+        self.metrics.leave(Instant::now(), pid, self.output.as_mut());
         if !self.services.values().any(|other| Arc::ptr_eq(other, &instance)) {
             self.output.retire(&instance);
         }

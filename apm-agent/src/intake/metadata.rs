@@ -129,8 +129,8 @@ struct Pod<'a> {
     uid: Option<Cow<'a, str>>,
 }
 
-/// Global labels; characters the server does not take in a key become `_`.
-struct Labels<'a>(&'a [(String, String)]);
+/// Labels; characters the server does not take in a key become `_`.
+pub(super) struct Labels<'a>(pub &'a [(String, String)]);
 
 impl Serialize for Labels<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

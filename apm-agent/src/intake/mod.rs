@@ -22,6 +22,7 @@ mod error;
 mod field;
 mod headers;
 mod metadata;
+mod metricset;
 #[cfg(test)]
 pub(crate) mod schema;
 mod span;
@@ -78,6 +79,7 @@ enum Line<'a> {
     Transaction(transaction::TransactionFields<'a>),
     Span(span::SpanFields<'a>),
     Error(error::ErrorFields<'a>),
+    Metricset(metricset::MetricsetFields<'a>),
 }
 
 /// Appends a document's line. When it does not fit, even shortened, `out` stays as it was.
@@ -86,6 +88,7 @@ pub fn write_document(document: &Document, out: &mut Vec<u8>) -> Result<(), TooL
         Document::Transaction(transaction) => Line::Transaction(transaction::fields(transaction, detail)),
         Document::Span(span) => Line::Span(span::fields(span, detail)),
         Document::Error(error) => Line::Error(error::fields(error, detail)),
+        Document::Metrics(metrics) => Line::Metricset(metricset::fields(metrics)),
     })
 }
 

@@ -13,6 +13,7 @@ static SCHEMAS: LazyLock<Vec<(&str, Validator)>> = LazyLock::new(|| {
         ("transaction", include_str!("../../tests/data/schema/transaction.json")),
         ("span", include_str!("../../tests/data/schema/span.json")),
         ("error", include_str!("../../tests/data/schema/error.json")),
+        ("metricset", include_str!("../../tests/data/schema/metricset.json")),
     ]
     .map(|(name, text)| (name, jsonschema::validator_for(&serde_json::from_str(text).unwrap()).unwrap()))
     .into()

@@ -9,6 +9,7 @@ use crate::{
     },
     correlate::{SpanId, TraceId},
     metadata::{HostInfo, KubernetesInfo, ProcessInfo},
+    metric::Metricset,
 };
 
 fn line(document: Document) -> Value {
@@ -128,6 +129,28 @@ fn writes_the_rest_of_a_transaction() {
             "duration": {"count": 3, "sum": {"us": 17}},
         })
     );
+}
+
+#[test]
+fn writes_a_metricset() {
+    let mut set = Metricset::new(1_000_000);
+    set.add("system.memory.total", Some(u64::from(u32::MAX) + 1));
+    set.add("system.cpu.total.norm.pct", Some(0.25));
+    for (name, number) in [("not.finite", f64::NAN), ("st*r", 1.0), ("quo\"te", 1.0)] {
+        set.add(name, Some(number));
+    }
+    let expected = json!({
+        "timestamp": 1_000_000,
+        "samples": {
+            "system.memory.total": {"value": 4_294_967_296_u64},
+            "system.cpu.total.norm.pct": {"value": 0.25},
+        },
+    });
+    assert_eq!(line(Document::Metrics(set.clone())), expected);
+    set.labels.push(("pool.name".into(), "x".repeat(2000)));
+    let tags = &line(Document::Metrics(set))["tags"];
+    assert_eq!(tags["pool_name"].as_str().unwrap().chars().count(), KEYWORD);
+    assert_eq!(line(Document::Metrics(Metricset::default())), json!({"timestamp": 0, "samples": {}}));
 }
 
 #[test]

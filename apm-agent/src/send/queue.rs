@@ -1,5 +1,8 @@
 //! The bounded queue between the pipeline and a thread that sends: the pipeline never waits, what does not fit is its
 //! caller's to count.
+//!
+//! Metrics have room of their own, and go first: they are few, and a busy service's events would leave no place for
+//! them just when they matter.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +14,15 @@ use std::{
 pub(super) trait Weight {
     /// Bytes of memory, about.
     fn bytes(&self) -> usize;
+
+    /// It goes into the room kept for metrics.
+    fn is_metrics(&self) -> bool {
+        false
+    }
 }
+
+/// Most metrics queued, and their bytes: several reports of some hundred instances.
+const METRICS: Limits = Limits { items: 1024, bytes: 2 * 1024 * 1024 };
 
 /// What [`Queue::take`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -28,35 +39,83 @@ pub(super) enum Taken<T> {
 pub(super) struct Queue<T> {
     state: Mutex<State<T>>,
     changed: Condvar,
-    max_items: usize,
-    max_bytes: usize,
 }
 
 struct State<T> {
-    items: VecDeque<T>,
-    bytes: usize,
+    events: Room<T>,
+    metrics: Room<T>,
     /// Set when the queue closes: the time by which everything should be sent.
     deadline: Option<Instant>,
 }
 
+/// Bounds of a room.
+#[derive(Clone, Copy)]
+struct Limits {
+    items: usize,
+    bytes: usize,
+}
+
+/// Items in order, within bounds.
+struct Room<T> {
+    items: VecDeque<T>,
+    bytes: usize,
+    limits: Limits,
+}
+
+impl<T: Weight> Room<T> {
+    fn new(limits: Limits) -> Self {
+        Self { items: VecDeque::new(), bytes: 0, limits }
+    }
+
+    /// `false`: it does not fit.
+    fn push(&mut self, item: T) -> bool {
+        let bytes = item.bytes();
+        let fits = self.items.len() < self.limits.items && self.bytes + bytes <= self.limits.bytes;
+        if fits {
+            self.bytes += bytes;
+            self.items.push_back(item);
+        }
+        fits
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        let item = self.items.pop_front()?;
+        self.bytes = self.bytes.saturating_sub(item.bytes());
+        Some(item)
+    }
+}
+
+impl<T: Weight> State<T> {
+    fn pop(&mut self) -> Option<T> {
+        self.metrics.pop().or_else(|| self.events.pop())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.items.is_empty() && self.metrics.items.is_empty()
+    }
+}
+
 impl<T: Weight> Queue<T> {
+    /// A queue for so many items and bytes, metrics not counted.
     pub fn new(max_items: usize, max_bytes: usize) -> Self {
-        let state = State { items: VecDeque::new(), bytes: 0, deadline: None };
-        Self { state: Mutex::new(state), changed: Condvar::new(), max_items, max_bytes }
+        let events = Room::new(Limits { items: max_items, bytes: max_bytes });
+        let state = State { events, metrics: Room::new(METRICS), deadline: None };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
     }
 
     /// Adds an item; `false` when it does not fit or the queue is closed.
     pub fn push(&self, item: T) -> bool {
         let mut state = self.lock();
-        let bytes = item.bytes();
-        if state.deadline.is_some() || state.items.len() >= self.max_items || state.bytes + bytes > self.max_bytes {
+        if state.deadline.is_some() {
             return false;
         }
-        state.bytes += bytes;
-        state.items.push_back(item);
+        let room = if item.is_metrics() { &mut state.metrics } else { &mut state.events };
+        let fits = room.push(item);
         drop(state);
-        self.changed.notify_one();
-        true
+        if fits {
+            self.changed.notify_one();
+        }
+        fits
     }
 
     /// Waits for an item until `until`, without end if there is none.
@@ -66,7 +125,7 @@ impl<T: Weight> Queue<T> {
             if state.deadline.is_some() {
                 return Taken::Closed;
             }
-            if let Some(item) = pop(&mut state) {
+            if let Some(item) = state.pop() {
                 return Taken::Item(item);
             }
             match self.wait(state, until) {
@@ -78,13 +137,13 @@ impl<T: Weight> Queue<T> {
 
     /// Takes an item without waiting, also of a closed queue.
     pub fn take_left(&self) -> Option<T> {
-        pop(&mut self.lock())
+        self.lock().pop()
     }
 
     /// Waits until there is an item, leaving it where it is. `false`: the queue was closed.
     pub fn wait_for_item(&self) -> bool {
         let mut state = self.lock();
-        while state.deadline.is_none() && state.items.is_empty() {
+        while state.deadline.is_none() && state.is_empty() {
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.deadline.is_none()
@@ -110,7 +169,7 @@ impl<T: Weight> Queue<T> {
 
     /// Nothing is left.
     pub fn is_empty(&self) -> bool {
-        self.lock().items.is_empty()
+        self.lock().is_empty()
     }
 
     /// When everything should be sent, once the queue is closed.
@@ -132,12 +191,6 @@ impl<T: Weight> Queue<T> {
     }
 }
 
-fn pop<T: Weight>(state: &mut State<T>) -> Option<T> {
-    let item = state.items.pop_front()?;
-    state.bytes = state.bytes.saturating_sub(item.bytes());
-    Some(item)
-}
-
 #[cfg(test)]
 mod tests {
     use std::{sync::Arc, thread, time::Duration};
@@ -148,6 +201,22 @@ mod tests {
         fn bytes(&self) -> usize {
             self.len()
         }
+
+        fn is_metrics(&self) -> bool {
+            self.starts_with('m')
+        }
+    }
+
+    #[test]
+    fn metrics_have_their_own_room_and_go_first() {
+        let queue = Queue::new(1, 5);
+        assert!(queue.push("abc") && !queue.push("d"));
+        assert_eq!((0..METRICS.items + 3).filter(|_| queue.push("m")).count(), METRICS.items);
+        assert_eq!(queue.take_left(), Some("m"));
+        assert_eq!(std::iter::from_fn(|| queue.take_left()).last(), Some("abc"));
+        assert!(queue.is_empty());
+        queue.push("m");
+        assert!(!queue.is_empty() && queue.wait_for_item());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::{
     batch::{Batch, Batches},
     http::Client,
     queue::{Queue, Taken},
-    server::{Counts, Message},
+    server::{Counts, Haste, Message},
     trouble::{Failure, Told, Trouble},
 };
 use crate::intake::Gates;
@@ -78,14 +78,16 @@ impl Sender {
 
     fn accept(&mut self, message: Message, gates: Gates) {
         let ready = match message {
-            Message::Event { instance, line, urgent } => match self.batches.add(&instance, &line, urgent, gates) {
-                Ok(ready) => ready,
-                Err(error) => {
-                    tracing::debug!("An event of {} cannot be batched: {error}.", instance.name);
-                    self.counts.dropped_size.fetch_add(1, Relaxed);
-                    return;
+            Message::Event { instance, line, haste } => {
+                match self.batches.add(&instance, &line, haste == Haste::Urgent, gates) {
+                    Ok(ready) => ready,
+                    Err(error) => {
+                        tracing::debug!("An event of {} cannot be batched: {error}.", instance.name);
+                        self.counts.dropped_size.fetch_add(1, Relaxed);
+                        return;
+                    }
                 }
-            },
+            }
             Message::Retire(instance) => self.batches.remove(&instance).into_iter().collect(),
         };
         let at_most = self.time_left();

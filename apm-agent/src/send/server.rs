@@ -32,10 +32,31 @@ const FINISH_TIME: Duration = Duration::from_secs(3);
 
 /// What the pipeline hands to the sending thread.
 pub(super) enum Message {
-    /// A line of an instance. Urgent ones do not wait for company.
-    Event { instance: Arc<ServiceInstance>, line: Vec<u8>, urgent: bool },
+    /// A line of an instance.
+    Event { instance: Arc<ServiceInstance>, line: Vec<u8>, haste: Haste },
     /// The instance will publish no more.
     Retire(Arc<ServiceInstance>),
+}
+
+/// How an event is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Haste {
+    /// As others.
+    Common,
+    /// Does not wait for company.
+    Urgent,
+    /// Metrics: have room of their own in the queue.
+    Metrics,
+}
+
+impl Haste {
+    fn of(document: &Document) -> Self {
+        match document {
+            Document::Error(error) if !error.handled => Self::Urgent,
+            Document::Metrics(_) => Self::Metrics,
+            Document::Transaction(_) | Document::Span(_) | Document::Error(_) => Self::Common,
+        }
+    }
 }
 
 impl Weight for Message {
@@ -44,6 +65,10 @@ impl Weight for Message {
             Message::Event { line, .. } => size_of::<Self>() + line.capacity(),
             Message::Retire(_) => size_of::<Self>(),
         }
+    }
+
+    fn is_metrics(&self) -> bool {
+        matches!(self, Message::Event { haste: Haste::Metrics, .. })
     }
 }
 
@@ -54,6 +79,7 @@ pub(super) struct Counts {
     pub sent: AtomicU64,
     pub refused: AtomicU64,
     pub dropped_queue: AtomicU64,
+    pub dropped_metrics: AtomicU64,
     pub dropped_size: AtomicU64,
     pub dropped_request: AtomicU64,
     pub dropped_end: AtomicU64,
@@ -68,6 +94,7 @@ impl Counts {
             ("send.server.events.sent", &self.sent),
             ("send.server.events.refused", &self.refused),
             ("send.server.events.dropped.queue_full", &self.dropped_queue),
+            ("send.server.events.dropped.metrics_queue_full", &self.dropped_metrics),
             ("send.server.events.dropped.too_large", &self.dropped_size),
             ("send.server.events.dropped.request_failed", &self.dropped_request),
             ("send.server.events.dropped.at_end", &self.dropped_end),
@@ -157,9 +184,10 @@ impl Output for ServerOutput {
             self.counts.dropped_size.fetch_add(1, Relaxed);
             return;
         }
-        let urgent = matches!(document, Document::Error(error) if !error.handled);
-        if !self.queue.push(Message::Event { instance: Arc::clone(instance), line, urgent }) {
-            self.counts.dropped_queue.fetch_add(1, Relaxed);
+        let haste = Haste::of(document);
+        if !self.queue.push(Message::Event { instance: Arc::clone(instance), line, haste }) {
+            let lost = if haste == Haste::Metrics { &self.counts.dropped_metrics } else { &self.counts.dropped_queue };
+            lost.fetch_add(1, Relaxed);
         }
     }
 

@@ -8,6 +8,7 @@ use super::*;
 use crate::{
     build::{ErrorEvent, sample},
     correlate::TraceId,
+    metric::Metricset,
 };
 
 mod fake;
@@ -211,6 +212,27 @@ fn keeps_events_for_a_server_that_is_down_and_counts_those_that_do_not_fit() {
     publish(&mut output, 12);
     output.finish();
     let expected = [("events.published", 12), ("events.dropped.queue_full", 7), ("events.dropped.at_end", 5)];
+    assert_eq!(counters(&output), counted(&expected));
+}
+
+#[test]
+fn metrics_find_room_where_events_do_not() {
+    let small = Outputs { max_queue_size: 1, ..outputs() };
+    let patient = Tuning { second: Duration::from_secs(3600), finish: Duration::from_millis(300), ..tuning() };
+    let mut output = ServerOutput::tuned(&absent(), &small, patient).unwrap();
+    publish(&mut output, 3);
+    let mut set = Metricset::new(1);
+    set.add("system.memory.total", Some(1));
+    for _ in 0..1030 {
+        output.publish(&instance("shop"), &Document::Metrics(set.clone()));
+    }
+    output.finish();
+    let expected = [
+        ("events.published", 1033),
+        ("events.dropped.queue_full", 2),
+        ("events.dropped.metrics_queue_full", 6),
+        ("events.dropped.at_end", 1025),
+    ];
     assert_eq!(counters(&output), counted(&expected));
 }
 
