@@ -1,0 +1,124 @@
+//! Where calls go: below their transaction, or into one of their own.
+
+use std::sync::Arc;
+
+use super::{super::bridged::Carried, Parent, Tracer, duration, error_place};
+use crate::{
+    build::{Document, ErrorEvent, Place, Span, Transaction, failure, span::CallParts},
+    config::Orphans,
+    correlate::{SpanId, TraceId, trace_context},
+    exchange::{Exchange, Payload},
+    metadata::ServiceInstance,
+};
+
+impl Tracer {
+    pub(super) fn linked(
+        &mut self,
+        instance: &Arc<ServiceInstance>,
+        exchange: &Exchange,
+        parts: CallParts,
+        parent: Parent,
+    ) {
+        let propagated = parts.propagated;
+        let place = self.place_below(&parent);
+        let start = self.clock.epoch(exchange.opened.time);
+        let span = parts.into_span(place, Some(parent.place.id), start, duration(exchange));
+        if parent.sampled {
+            self.sql_error(instance, exchange, &parent.place, place.id);
+        }
+        match self.requests.get_mut(parent.key) {
+            Some(request) => {
+                let ready = request.buffer.push(span, propagated);
+                request.spans.extend(ready);
+            }
+            // The request has been answered already; its thread did more afterwards.
+            None if parent.sampled => self.publish_span(instance, span),
+            None => {}
+        }
+    }
+
+    fn place_below(&mut self, parent: &Parent) -> Place {
+        Place {
+            trace: parent.place.trace,
+            id: self.ids.span(),
+            parent: Some(parent.place.id),
+            sample_rate: parent.place.sample_rate,
+        }
+    }
+
+    pub(super) fn orphan_span(&self, exchange: &Exchange, parts: CallParts) -> Span {
+        let nowhere = Place { trace: TraceId(0), id: SpanId(0), parent: None, sample_rate: None };
+        parts.into_span(nowhere, None, self.clock.epoch(exchange.opened.time), duration(exchange))
+    }
+
+    pub(super) fn orphan(
+        &mut self,
+        instance: &Arc<ServiceInstance>,
+        span: Span,
+        exchange: &Exchange,
+        carried: Option<Carried>,
+    ) {
+        if let Some((place, id)) = self.exit_transaction(instance, span, carried) {
+            self.sql_error(instance, exchange, &place, id);
+        }
+    }
+
+    /// A call with no certain parent: a transaction of its own with the call as its only span, or nothing by setting.
+    /// What the call carried to another service stays its place: somebody may be its child.
+    pub(super) fn exit_transaction(
+        &mut self,
+        instance: &Arc<ServiceInstance>,
+        mut span: Span,
+        carried: Option<Carried>,
+    ) -> Option<(Place, SpanId)> {
+        if self.capture.orphans == Orphans::Drop {
+            self.counters.orphans_dropped += 1;
+            return None;
+        }
+        if self.ids.unit() >= self.capture.sample_rate {
+            self.counters.requests_unsampled += 1;
+            return None;
+        }
+        let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
+        let trace = carried.map_or_else(|| self.ids.trace(), |carried| carried.trace);
+        let place = Place { trace, id: self.ids.span(), parent: None, sample_rate };
+        let id = carried.map_or_else(|| self.ids.span(), |carried| carried.span);
+        span.place = Place { id, parent: Some(place.id), ..place };
+        span.transaction = Some(place.id);
+        let id = span.place.id;
+        let document = Transaction {
+            place,
+            name: span.name.clone(),
+            kind: "exit",
+            result: None,
+            outcome: span.outcome,
+            start: span.start,
+            duration: span.duration,
+            spans_started: 1,
+            spans_dropped: 0,
+            dropped_spans: Vec::new(),
+            links: Vec::new(),
+            http: None,
+            otel: None,
+        };
+        self.publish_span(instance, span);
+        self.publish(instance, Document::Transaction(document));
+        Some((place, id))
+    }
+
+    fn sql_error(&mut self, instance: &Arc<ServiceInstance>, exchange: &Exchange, transaction: &Place, span: SpanId) {
+        if let Some(mut event) = self.sql_failure(exchange) {
+            event.within = Some(error_place(transaction, span));
+            self.publish_error(instance, event);
+        }
+    }
+
+    /// The error a database answered; where it happened is the caller's to say.
+    pub(super) fn sql_failure(&mut self, exchange: &Exchange) -> Option<ErrorEvent> {
+        let Payload::Sql(sql) = &exchange.payload else {
+            return None;
+        };
+        sql.error.as_ref()?;
+        failure::of_sql(sql, self.ids.trace(), self.clock.epoch(exchange.closed.time), None)
+    }
+}
