@@ -39,6 +39,8 @@ pub struct Socket {
     pub file: usize,
     /// Its inode number.
     pub inode: u64,
+    /// The verifier knows from BTF what `file` points to.
+    typed: bool,
 }
 
 /// The socket behind a descriptor of the current task; `None` when it is none.
@@ -81,7 +83,23 @@ pub fn socket_of_file(file: usize) -> Option<Socket> {
     if mode & FILE_TYPE != SOCKET_TYPE {
         return None;
     }
-    Some(Socket { file, inode: read_kernel(inode, offset!(inode_ino))? })
+    Some(Socket { file, inode: read_kernel(inode, offset!(inode_ino))?, typed: false })
+}
+
+/// The socket that owns a `struct sock` whose type the verifier knows; `None` when it is one of the kernel's own (those
+/// of NFS, for instance, are used by whoever reads the file).
+#[inline(always)]
+pub fn socket_of_sock(sock: usize) -> Option<Socket> {
+    if load_kernel::<u8>(sock, offset!(sock_kernel)) as u32 & offset!(sock_kernel_bit) != 0 {
+        return None;
+    }
+    let owner: usize = load_kernel(sock, offset!(sock_socket));
+    let file: usize = load_kernel(owner, offset!(socket_file));
+    if file == 0 {
+        return None;
+    }
+    let inode: usize = load_kernel(file, offset!(file_inode));
+    Some(Socket { file, inode: load_kernel(inode, offset!(inode_ino)), typed: true })
 }
 
 impl Socket {
@@ -96,6 +114,10 @@ impl Socket {
     /// (`file.f_flags`)? Yes where the kernel cannot tell.
     #[inline(always)]
     pub fn polled(&self) -> bool {
+        if self.typed && offset!(file_ep) != ABSENT {
+            return load_kernel::<usize>(self.file, offset!(file_ep)) != 0
+                || load_kernel::<u32>(self.file, offset!(file_flags)) & O_NONBLOCK != 0;
+        }
         offset!(file_ep) == ABSENT
             || read_kernel::<usize>(self.file, offset!(file_ep)).is_none_or(|list| list != 0)
             || read_kernel::<u32>(self.file, offset!(file_flags)).is_none_or(|flags| flags & O_NONBLOCK != 0)
