@@ -6,7 +6,9 @@
 //! call, whose saved registers tell where its buffers are. Calls that move several messages, or bytes that never lie in
 //! user memory, are left to their own programs.
 
-use aya_ebpf::{EbpfContext as _, helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    EbpfContext as _, helpers::bpf_get_current_pid_tgid, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
 
 use crate::{
     maps::{INCOMING, OUTGOING, PROCESSES},

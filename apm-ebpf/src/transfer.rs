@@ -17,7 +17,7 @@ use aya_ebpf::{
 use crate::{
     maps::{Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
     registers::{Arguments, arguments},
-    ring::{self, Scratch, count, header, lazy_wake, scratch},
+    ring::{self, Scratch, count, header, lazier_wake, scratch},
     settings::{number, read_user, result},
     socket::{Socket, connection, socket},
 };
@@ -241,11 +241,12 @@ fn emit(record: &mut Scratch, address: u64, length: u32) -> u32 {
         }
     }
     record.header.len = length as u32;
+    let wake = lazier_wake(record);
     // SAFETY: header, body and `length` bytes of payload, all within the record.
     let bytes = unsafe {
         core::slice::from_raw_parts((&raw const *record).cast::<u8>(), size_of::<EventHeader>() + 16 + length)
     };
-    if !ring::send(bytes, lazy_wake()) && record.capture.turn == 1 {
+    if !ring::send(bytes, wake) && record.capture.turn == 1 {
         count(Counter::TurnsLost, 1);
     }
     record.capture.turn = 0;

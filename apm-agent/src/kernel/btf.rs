@@ -121,7 +121,7 @@ impl Btf {
             types.extend([word(name.unwrap_or(0))?, (kind << 24).to_ne_bytes(), [0; 4]].concat());
         }
         let lengths = [word(24)?, word(0)?, word(types.len())?, word(types.len())?, word(strings.len())?];
-        Some([&self.bytes.get(..4)?, &lengths.concat()[..], &types, &strings].concat())
+        Some([self.bytes.get(..4)?, &lengths.concat()[..], &types, &strings].concat())
     }
 
     fn read(&self, id: usize) -> Option<Type> {

@@ -62,21 +62,32 @@ impl Kernel {
     /// # Errors
     /// A sentence with its remedy. Nothing is left attached.
     pub fn load(admission: Admission) -> Result<Self, KernelFailure> {
+        Self::load_without(admission, 0)
+    }
+
+    /// As [`load`](Self::load), without trying the best `skipped` ways in which the programs may find what they read: so
+    /// that those which older kernels need can be tried on a newer one. 1: system calls tell what passes instead of the
+    /// sockets; 2: and kernel memory is probed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_without(admission: Admission, skipped: usize) -> Result<Self, KernelFailure> {
         let layout = Layout::find(admission)?;
         tracefs::ensure()?;
-        let mut outcome = Err(KernelFailure::SelfTest("no layout was tried"));
-        for variant in layout.variants() {
-            outcome = Self::load_with(variant);
-            match &outcome {
-                Err(failure @ (KernelFailure::SelfTest(_) | KernelFailure::Load(_))) => {
+        let mut last = KernelFailure::SelfTest("no layout was tried");
+        for variant in layout.variants().skip(skipped) {
+            match Self::load_with(variant) {
+                Ok(kernel) => return Ok(kernel),
+                // Also a refusal: kernels refuse kinds of programs, and the verifier says no with the same number.
+                Err(failure) => {
                     let Settings { typed, offsets, .. } = variant.settings;
                     let traced = variant.tracepoints.is_some();
                     tracing::debug!(traced, typed, padding = offsets.stack_padding, %failure);
+                    last = failure;
                 }
-                _ => break,
             }
         }
-        outcome
+        Err(last)
     }
 
     fn load_with(variant: Variant<'_>) -> Result<Self, KernelFailure> {
