@@ -50,6 +50,10 @@ pub struct Offsets {
     pub socket_file: u32,
     /// `sock.sk_socket`
     pub sock_socket: u32,
+    /// `sock.sk_kern_sock`: the byte it lies in.
+    pub sock_kernel: u32,
+    /// The value of its bit in that byte.
+    pub sock_kernel_bit: u32,
     /// `sock.sk_type`
     pub sock_type: u32,
     /// `sock.sk_protocol`
@@ -135,6 +139,8 @@ impl Settings {
             socket_sk: 0,
             socket_file: 0,
             sock_socket: 0,
+            sock_kernel: 0,
+            sock_kernel_bit: 0,
             sock_type: 0,
             sock_protocol: 0,
             sock_err: 0,

@@ -1,5 +1,7 @@
 //! Connections as they come: accept, connect, and attempts that fail.
 
+use core::mem::MaybeUninit;
+
 use apm_common::{
     counter::Counter,
     event::{ConnectionBody, ROLE_CLIENT, ROLE_SERVER, kind},
@@ -15,9 +17,12 @@ use aya_ebpf::{
 use crate::{
     maps::{CONNECTIONS, CONNECTS, PROCESSES},
     registers::arguments,
-    ring::{Record, count, header, lazy_wake, send_record},
+    ring::{count, lazy_wake, send_record},
     settings::{number, offset, read_kernel, read_user, result},
-    socket::{AF_INET, AF_INET6, AF_UNIX, Socket, describe, is_stream, open, socket, socket_of_file},
+    socket::{
+        AF_INET, AF_INET6, AF_UNIX, Common, Socket, connection_record, describe, is_stream, open, socket,
+        socket_of_file,
+    },
 };
 
 const EINTR: i64 = -4;
@@ -99,10 +104,12 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     if not_an_attempt || !is_stream(socket.sock()?) {
         return None;
     }
-    let mut record = Record { header: header(kind::CONNECT_FAILED, 0), body: wanted(socket.inode, call.second, call.third) };
+    let mut slot = MaybeUninit::uninit();
+    let record = connection_record(&mut slot, kind::CONNECT_FAILED, socket.inode, ROLE_CLIENT);
+    wanted(call.second, call.third, &mut record.body);
     record.body.started = started;
     record.body.error = -result as u32;
-    send_record(&record, lazy_wake());
+    send_record(record, lazy_wake());
     None
 }
 
@@ -118,20 +125,8 @@ fn failed_already(socket: &Socket) -> Option<i64> {
 
 /// Where a connection attempt went, from the caller's `sockaddr`: a failed socket has forgotten it.
 #[inline(always)]
-fn wanted(inode: u64, address: u64, length: u64) -> ConnectionBody {
-    let mut body = ConnectionBody {
-        connection: inode,
-        started: 0,
-        local: [0; 16],
-        remote: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        family: read_user(address).unwrap_or(0),
-        role: ROLE_CLIENT,
-        path_len: 0,
-        error: 0,
-        path: [0; UNIX_PATH_BYTES],
-    };
+fn wanted(address: u64, length: u64, body: &mut ConnectionBody) {
+    body.family = read_user(address).unwrap_or(0);
     if body.family == AF_INET || body.family == AF_INET6 {
         body.remote_port = u16::from_be(read_user(address + 2).unwrap_or(0));
     }
@@ -151,7 +146,6 @@ fn wanted(inode: u64, address: u64, length: u64) -> ConnectionBody {
             body.path_len = length as u8;
         }
     }
-    body
 }
 
 /// `sock/inet_sock_set_state`: a connection attempt that was under way ends in failure. Everything else is one compare.
@@ -177,11 +171,13 @@ fn attempt_failed(ctx: &RawTracePointContext) -> Option<()> {
     if error == 0 {
         return None;
     }
-    let mut record = Record { header: header(kind::CONNECT_FAILED, 0), body: describe(socket.inode, sock, ROLE_CLIENT) };
+    let mut slot = MaybeUninit::uninit();
+    let record = connection_record(&mut slot, kind::CONNECT_FAILED, socket.inode, ROLE_CLIENT);
+    describe(sock, &Common::read(sock)?, &mut record.body);
     // A softirq runs on whatever task was there: user space knows whose connection it is.
     record.header.pid = 0;
     record.header.tid = 0;
     record.body.error = error;
-    send_record(&record, lazy_wake());
+    send_record(record, lazy_wake());
     None
 }

@@ -8,6 +8,7 @@
 
 mod close;
 mod connect;
+mod length;
 mod maps;
 mod process;
 mod registers;

@@ -43,14 +43,12 @@ pub const NEITHER: u8 = 2;
 
 /// Every watched process. Key: tgid. Written by user space and by exec and fork; removed by exit. About 1 MiB full.
 #[map]
-pub static PROCESSES: HashMap<u32, ProcessEntry> =
-    HashMap::with_max_entries(limits::PROCESSES, BPF_F_NO_PREALLOC);
+pub static PROCESSES: HashMap<u32, ProcessEntry> = HashMap::with_max_entries(limits::PROCESSES, BPF_F_NO_PREALLOC);
 
 /// Every socket of a watched process that did something. Key: inode number. Removed by the last close, or by user space
 /// when the process ended. About 6 MiB full, allocated as needed.
 #[map]
-pub static CONNECTIONS: HashMap<u64, Connection> =
-    HashMap::with_max_entries(limits::CONNECTIONS, BPF_F_NO_PREALLOC);
+pub static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(limits::CONNECTIONS, BPF_F_NO_PREALLOC);
 
 /// Connection attempts under way. Key: pid and tid; value: when connect was called. Removed by its return.
 #[map]

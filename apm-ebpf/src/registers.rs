@@ -30,6 +30,28 @@ struct Saved {
     orig_ax: u64,
 }
 
+/// Numbers of the system calls whose buffers can be told (arch/x86/entry/syscalls/syscall_64.tbl).
+pub mod call {
+    #![allow(missing_docs, reason = "the names say it")]
+    pub const READ: u64 = 0;
+    pub const WRITE: u64 = 1;
+    pub const READV: u64 = 19;
+    pub const WRITEV: u64 = 20;
+    pub const SENDFILE: u64 = 40;
+    pub const SENDTO: u64 = 44;
+    pub const RECVFROM: u64 = 45;
+    pub const SENDMSG: u64 = 46;
+    pub const RECVMSG: u64 = 47;
+    pub const SPLICE: u64 = 275;
+    pub const RECVMMSG: u64 = 299;
+    pub const SENDMMSG: u64 = 307;
+    /// No system call at all: the kernel works for the task before it goes back to user space (io_uring does).
+    pub const NONE: u64 = u64::MAX;
+}
+
+/// What `ax` holds while a system call runs (arch/x86/entry/entry_64.S): `-ENOSYS`, until its result takes the place.
+const RUNNING: u64 = -38i64 as u64;
+
 /// The first four arguments.
 pub struct Arguments {
     /// First argument.
@@ -42,18 +64,36 @@ pub struct Arguments {
     pub fourth: u64,
 }
 
+/// Number and arguments of the system call that is running, by direct loads: for programs that run within one.
+#[inline(always)]
+pub fn running() -> (u64, Arguments) {
+    // SAFETY: no preconditions.
+    let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as usize;
+    let number = if load_kernel::<u64>(registers, FIRST + 3 * 8) == RUNNING {
+        load_kernel(registers, FIRST + 8 * 8)
+    } else {
+        call::NONE
+    };
+    (number, loaded(registers))
+}
+
+#[inline(always)]
+fn loaded(registers: usize) -> Arguments {
+    Arguments {
+        first: load_kernel(registers, FIRST + 7 * 8),
+        second: load_kernel(registers, FIRST + 6 * 8),
+        third: load_kernel(registers, FIRST + 5 * 8),
+        fourth: load_kernel(registers, FIRST),
+    }
+}
+
 /// Reads the arguments; `None` when the registers are not where they should be or belong to another call than `number`.
 #[inline(always)]
 pub fn arguments(number: i64) -> Option<Arguments> {
     if setting!(typed) == 1 {
         // SAFETY: no preconditions.
         let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as usize;
-        return Some(Arguments {
-            first: load_kernel(registers, FIRST + 7 * 8),
-            second: load_kernel(registers, FIRST + 6 * 8),
-            third: load_kernel(registers, FIRST + 5 * 8),
-            fourth: load_kernel(registers, FIRST),
-        });
+        return Some(loaded(registers));
     }
     // SAFETY: no preconditions.
     let task = unsafe { bpf_get_current_task() } as usize;

@@ -1,5 +1,7 @@
 //! Puts records together and writes them to the ring buffer; counts what does not fit.
 
+use core::mem::MaybeUninit;
+
 use apm_common::{
     counter::Counter,
     event::EventHeader,
@@ -27,6 +29,8 @@ pub struct Scratch {
     /// State of the capture. Here and not on the stack: of memory in a map the verifier knows nothing, so all turns of
     /// the capture loop look alike to it and it walks one; with the state in registers it would walk every combination.
     pub capture: Capture,
+    /// Data records this CPU has written, ever.
+    pub written: u64,
 }
 
 /// How far the capture of one call has come.
@@ -58,6 +62,18 @@ pub struct Record<B> {
     pub header: EventHeader,
     /// Body.
     pub body: B,
+}
+
+/// Makes a record of zeros where it is to lie, as the stack has no room for a copy. Word by word: LLVM would call its
+/// own `memset`, which goes byte by byte.
+#[inline(always)]
+pub fn zeroed<B>(record: &mut MaybeUninit<Record<B>>) -> &mut Record<B> {
+    for word in 0..size_of::<Record<B>>() / 8 {
+        // SAFETY: within the record, which is made of whole words: `EventHeader` is aligned to eight bytes.
+        unsafe { record.as_mut_ptr().cast::<u64>().add(word).write_volatile(0) };
+    }
+    // SAFETY: every byte was written, and the bodies in `apm_common::event` are integers only.
+    unsafe { record.assume_init_mut() }
 }
 
 /// Adds to a counter.
@@ -94,6 +110,17 @@ pub fn lazy_wake() -> u64 {
         BPF_RB_NO_WAKEUP as u64
     }
 }
+
+/// As [`lazy_wake`], for data records: one in [`ASKED_EVERY`] looks how full the buffer is, as that reads what the reader
+/// writes on another CPU. What a CPU writes between two looks is small against the buffer.
+#[inline(always)]
+pub fn lazier_wake(record: &mut Scratch) -> u64 {
+    record.written += 1;
+    if record.written % ASKED_EVERY == 0 { lazy_wake() } else { BPF_RB_NO_WAKEUP as u64 }
+}
+
+/// With the largest records 64 KiB.
+const ASKED_EVERY: u64 = 16;
 
 /// Wake the reader at once: a decision is waited for.
 pub const WAKE_NOW: u64 = BPF_RB_FORCE_WAKEUP as u64;

@@ -1,5 +1,7 @@
 //! From a descriptor to the socket behind it, and a connection's first event.
 
+use core::mem::MaybeUninit;
+
 use apm_common::{
     counter::Counter,
     event::{ConnectionBody, OPEN_ADOPTED, ROLE_UNKNOWN, kind},
@@ -13,8 +15,8 @@ use aya_ebpf::helpers::{
 
 use crate::{
     maps::{CONNECTIONS, Connection, IGNORED, NEITHER, WATCHED},
-    ring::{Record, count, header, lazy_wake, send_record},
-    settings::{load_kernel, offset, read_kernel, setting},
+    ring::{Record, count, header, lazy_wake, send_record, zeroed},
+    settings::{Block, load_kernel, offset, read_kernel, setting},
 };
 
 /// `S_IFMT` and `S_IFSOCK` of `stat.h`.
@@ -39,7 +41,12 @@ pub struct Socket {
     pub file: usize,
     /// Its inode number.
     pub inode: u64,
+    /// The verifier knows from BTF what `file` points to.
+    typed: bool,
 }
+
+/// `struct sock_common` up to the addresses of IPv6.
+pub type Common = Block<11>;
 
 /// The socket behind a descriptor of the current task; `None` when it is none.
 #[inline(always)]
@@ -81,7 +88,23 @@ pub fn socket_of_file(file: usize) -> Option<Socket> {
     if mode & FILE_TYPE != SOCKET_TYPE {
         return None;
     }
-    Some(Socket { file, inode: read_kernel(inode, offset!(inode_ino))? })
+    Some(Socket { file, inode: read_kernel(inode, offset!(inode_ino))?, typed: false })
+}
+
+/// The socket that owns a `struct sock` whose type the verifier knows; `None` when it is one of the kernel's own (those
+/// of NFS, for instance, are used by whoever reads the file).
+#[inline(always)]
+pub fn socket_of_sock(sock: usize) -> Option<Socket> {
+    if load_kernel::<u8>(sock, offset!(sock_kernel)) as u32 & offset!(sock_kernel_bit) != 0 {
+        return None;
+    }
+    let owner: usize = load_kernel(sock, offset!(sock_socket));
+    let file: usize = load_kernel(owner, offset!(socket_file));
+    if file == 0 {
+        return None;
+    }
+    let inode: usize = load_kernel(file, offset!(file_inode));
+    Some(Socket { file, inode: load_kernel(inode, offset!(inode_ino)), typed: true })
 }
 
 impl Socket {
@@ -96,6 +119,10 @@ impl Socket {
     /// (`file.f_flags`)? Yes where the kernel cannot tell.
     #[inline(always)]
     pub fn polled(&self) -> bool {
+        if self.typed && offset!(file_ep) != ABSENT {
+            return load_kernel::<usize>(self.file, offset!(file_ep)) != 0
+                || load_kernel::<u32>(self.file, offset!(file_flags)) & O_NONBLOCK != 0;
+        }
         offset!(file_ep) == ABSENT
             || read_kernel::<usize>(self.file, offset!(file_ep)).is_none_or(|list| list != 0)
             || read_kernel::<u32>(self.file, offset!(file_flags)).is_none_or(|flags| flags & O_NONBLOCK != 0)
@@ -104,14 +131,20 @@ impl Socket {
     /// Is the descriptor about to be closed the last one (`file.f_ref` or `f_count`)?
     #[inline(always)]
     pub fn last_reference(&self) -> bool {
-        read_kernel::<u64>(self.file, offset!(file_ref)).is_some_and(|references| references == offset!(file_ref_one) as u64)
+        read_kernel::<u64>(self.file, offset!(file_ref))
+            .is_some_and(|references| references == offset!(file_ref_one) as u64)
     }
 }
 
 /// Is it a TCP or unix stream socket?
 #[inline(always)]
 pub fn is_stream(sock: usize) -> bool {
-    let family: u16 = read_kernel(sock, offset!(sock_family)).unwrap_or(0);
+    is_stream_of(sock, read_kernel(sock, offset!(sock_family)).unwrap_or(0))
+}
+
+/// As [`is_stream`], where the family is known.
+#[inline(always)]
+fn is_stream_of(sock: usize, family: u16) -> bool {
     let kind: u16 = read_kernel(sock, offset!(sock_type)).unwrap_or(0);
     if kind != SOCK_STREAM {
         return false;
@@ -148,7 +181,11 @@ pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
         count(Counter::KernelReadFaults, 1);
         return 0;
     };
-    let stream = is_stream(sock);
+    let Some(common) = Common::read(sock) else {
+        count(Counter::KernelReadFaults, 1);
+        return 0;
+    };
+    let stream = is_stream_of(sock, common.get(offset!(sock_family)).unwrap_or(0));
     let state = Connection {
         position: [0; 2],
         captured: [0; 2],
@@ -163,46 +200,49 @@ pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
         return 0;
     }
     if stream {
-        let mut record = Record { header: header(kind::OPEN, flags), body: describe(socket.inode, sock, role) };
+        let mut slot = MaybeUninit::uninit();
+        let record = connection_record(&mut slot, kind::OPEN, socket.inode, role);
+        record.header.flags = flags;
         record.body.started = started;
-        send_record(&record, lazy_wake());
+        describe(sock, &common, &mut record.body);
+        send_record(record, lazy_wake());
     }
     0
 }
 
+/// A record about a connection, as yet without addresses.
+#[inline(always)]
+pub fn connection_record(
+    slot: &mut MaybeUninit<Record<ConnectionBody>>,
+    kind: u16,
+    inode: u64,
+    role: u8,
+) -> &mut Record<ConnectionBody> {
+    let record = zeroed(slot);
+    record.header = header(kind, 0);
+    record.body.connection = inode;
+    record.body.role = role;
+    record
+}
+
 /// Addresses of a socket.
 #[inline(always)]
-pub fn describe(inode: u64, sock: usize, role: u8) -> ConnectionBody {
-    let family: u16 = read_kernel(sock, offset!(sock_family)).unwrap_or(0);
-    let mut body = ConnectionBody {
-        connection: inode,
-        started: 0,
-        local: [0; 16],
-        remote: [0; 16],
-        local_port: 0,
-        remote_port: 0,
-        family,
-        role,
-        path_len: 0,
-        error: 0,
-        path: [0; UNIX_PATH_BYTES],
-    };
-    if family == AF_UNIX {
-        describe_unix(sock, &mut body);
-        return body;
+pub fn describe(sock: usize, common: &Common, body: &mut ConnectionBody) {
+    body.family = common.get(offset!(sock_family)).unwrap_or(0);
+    if body.family == AF_UNIX {
+        return describe_unix(sock, body);
     }
-    body.local_port = read_kernel(sock, offset!(sock_num)).unwrap_or(0);
-    body.remote_port = u16::from_be(read_kernel(sock, offset!(sock_dport)).unwrap_or(0));
-    if family == AF_INET6 {
-        body.local = read_kernel(sock, offset!(sock_v6_saddr)).unwrap_or([0; 16]);
-        body.remote = read_kernel(sock, offset!(sock_v6_daddr)).unwrap_or([0; 16]);
+    body.local_port = common.get(offset!(sock_num)).unwrap_or(0);
+    body.remote_port = u16::from_be(common.get(offset!(sock_dport)).unwrap_or(0));
+    if body.family == AF_INET6 {
+        body.local = common.get(offset!(sock_v6_saddr)).unwrap_or([0; 16]);
+        body.remote = common.get(offset!(sock_v6_daddr)).unwrap_or([0; 16]);
     } else {
-        let local: [u8; 4] = read_kernel(sock, offset!(sock_saddr)).unwrap_or([0; 4]);
-        let remote: [u8; 4] = read_kernel(sock, offset!(sock_daddr)).unwrap_or([0; 4]);
+        let local: [u8; 4] = common.get(offset!(sock_saddr)).unwrap_or([0; 4]);
+        let remote: [u8; 4] = common.get(offset!(sock_daddr)).unwrap_or([0; 4]);
         body.local[..4].copy_from_slice(&local);
         body.remote[..4].copy_from_slice(&remote);
     }
-    body
 }
 
 /// The path of a unix connection is that of its listening end: an accepted socket has the listener's own address, a

@@ -17,14 +17,14 @@ use aya_ebpf::{
 use crate::{
     maps::{Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
     registers::{Arguments, arguments},
-    ring::{self, Scratch, count, header, lazy_wake, scratch},
+    ring::{self, Scratch, count, header, lazier_wake, scratch},
     settings::{number, read_user, result},
     socket::{Socket, connection, socket},
 };
 
 /// `recv(2)` flags of calls that do not consume the stream.
-const MSG_OOB: u64 = 1;
-const MSG_PEEK: u64 = 2;
+pub const MSG_OOB: u64 = 1;
+pub const MSG_PEEK: u64 = 2;
 
 /// Errors of a read or write after which the connection is dead (`errno(3)`).
 const EPIPE: i64 = -32;
@@ -36,7 +36,7 @@ const ETIMEDOUT: i64 = -110;
 const MESSAGES_MEASURED: u64 = 64;
 
 /// Where a call's bytes lie in user memory: one buffer, or an array of `iovec`s.
-struct Segments {
+pub struct Segments {
     base: u64,
     length: u64,
     vectors: u64,
@@ -45,36 +45,41 @@ struct Segments {
 
 impl Segments {
     #[inline(always)]
-    fn buffer(base: u64, length: u64) -> Self {
+    pub fn buffer(base: u64, length: u64) -> Self {
         Self { base, length, vectors: 0, count: 0 }
     }
 
     #[inline(always)]
-    fn vectors(vectors: u64, count: u64) -> Self {
+    pub fn vectors(vectors: u64, count: u64) -> Self {
         Self { base: 0, length: 0, vectors, count }
     }
 
     /// The `msg_iov` and `msg_iovlen` of a `struct msghdr` (`recv(2)`).
     #[inline(always)]
-    fn message(address: u64) -> Self {
+    pub fn message(address: u64) -> Self {
         let [vectors, count] = read_user::<[u64; 2]>(address + 16).unwrap_or([0; 2]);
         Self::vectors(vectors, count)
     }
 
     /// Bytes the kernel cannot show.
     #[inline(always)]
-    fn hidden() -> Self {
+    pub fn hidden() -> Self {
         Self::vectors(0, 0)
     }
 }
 
-/// The current process, if it is watched, and what its call returned: positive, or a fatal error, or end of file.
+/// Does this result tell anything: bytes, the end of file, or that the connection is dead?
+#[inline(always)]
+pub fn tells(result: i64) -> bool {
+    result >= 0 || result == ECONNRESET || result == EPIPE || result == ETIMEDOUT
+}
+
+/// What the call returned, if the process is watched and it tells anything.
 #[inline(always)]
 fn watched_result(ctx: &TracePointContext) -> Option<i64> {
-    let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    PROCESSES.get_ptr(pid)?;
+    PROCESSES.get_ptr((bpf_get_current_pid_tgid() >> 32) as u32)?;
     let result = result(ctx);
-    (result >= 0 || result == ECONNRESET || result == EPIPE || result == ETIMEDOUT).then_some(result)
+    tells(result).then_some(result)
 }
 
 /// Arguments of the call; counts when they cannot be had.
@@ -87,16 +92,21 @@ fn call_arguments(ctx: &TracePointContext) -> Option<Arguments> {
     found
 }
 
-/// Handles one call that moved bytes.
+/// Handles one call that moved bytes through a descriptor.
 #[inline(always)]
 fn transfer(fd: u64, direction: usize, result: i64, segments: Segments) -> Option<()> {
-    let socket = socket(fd)?;
-    let state = connection(&socket)?;
+    moved(&socket(fd)?, direction, result, segments)
+}
+
+/// Handles one call that moved bytes through a socket.
+#[inline(always)]
+pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments) -> Option<()> {
+    let state = connection(socket)?;
     if state.mode == IGNORED || (result == 0 && direction == OUTGOING) {
         return None;
     }
     let record = scratch()?;
-    record.header = header(kind::DATA, flags(&socket, state, direction, result));
+    record.header = header(kind::DATA, flags(socket, state, direction, result));
     record.body[0] = socket.inode;
     let turn = state.direction != direction as u8;
     if turn {
@@ -231,11 +241,12 @@ fn emit(record: &mut Scratch, address: u64, length: u32) -> u32 {
         }
     }
     record.header.len = length as u32;
+    let wake = lazier_wake(record);
     // SAFETY: header, body and `length` bytes of payload, all within the record.
     let bytes = unsafe {
         core::slice::from_raw_parts((&raw const *record).cast::<u8>(), size_of::<EventHeader>() + 16 + length)
     };
-    if !ring::send(bytes, lazy_wake()) && record.capture.turn == 1 {
+    if !ring::send(bytes, wake) && record.capture.turn == 1 {
         count(Counter::TurnsLost, 1);
     }
     record.capture.turn = 0;

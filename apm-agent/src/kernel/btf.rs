@@ -13,6 +13,8 @@ use super::KernelFailure;
 const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_FORWARD: u32 = 7;
+const KIND_TYPEDEF: u32 = 8;
 /// Anonymous members nest a few levels; more is a malformed file.
 const DEEPEST: u32 = 8;
 /// Members looked at in one search, at most: a malformed file may nest a thousand members in each of a thousand.
@@ -60,6 +62,16 @@ impl Btf {
 
     /// Byte offset of `member` in the structure `name`, looking into anonymous members too.
     pub fn offset(&self, name: &str, member: &str) -> Option<u32> {
+        self.bits(name, member).map(|bits| bits / 8)
+    }
+
+    /// Where a member of one bit lies in the structure `name`: byte offset, and the bit's value in that byte.
+    pub fn bit(&self, name: &str, member: &str) -> Option<(u32, u32)> {
+        self.bits(name, member).map(|bits| (bits / 8, 1 << (bits % 8)))
+    }
+
+    /// Offset of `member` in bits.
+    fn bits(&self, name: &str, member: &str) -> Option<u32> {
         let mut left = MOST_MEMBERS;
         (1..self.types.len()).find_map(|id| {
             let found = self.read(id)?;
@@ -79,7 +91,7 @@ impl Btf {
             let at = aggregate.first_member + index * 12;
             let name = u32_at(&self.bytes, at)?;
             let bits = u32_at(&self.bytes, at + 8)?;
-            let offset = if aggregate.bit_fields { bits & 0x00ff_ffff } else { bits } / 8;
+            let offset = if aggregate.bit_fields { bits & 0x00ff_ffff } else { bits };
             if name != 0 {
                 return self.is_named(name, wanted).then_some(offset);
             }
@@ -87,6 +99,29 @@ impl Btf {
             let is_aggregate = inner.kind == KIND_STRUCT || inner.kind == KIND_UNION;
             is_aggregate.then(|| self.member(&inner, wanted, depth + 1, left)).flatten()?.checked_add(offset)
         })
+    }
+
+    /// A BTF file in which nothing has a name but the types `wanted`, which have their number: for aya, which looks up
+    /// the numbers of tracepoints in it and would take tens of megabytes for the whole. `None` when one is missing.
+    pub fn only_typedefs(&self, wanted: &[&str]) -> Option<Vec<u8>> {
+        let word = |value: usize| u32::try_from(value).ok().map(u32::to_ne_bytes);
+        let mut strings = vec![0];
+        let mut named = Vec::new();
+        for &name in wanted {
+            let is_it = |found: &Type| found.kind == KIND_TYPEDEF && self.is_named(found.name, name);
+            let id = (1..self.types.len()).find(|&id| self.read(id).as_ref().is_some_and(is_it))?;
+            named.push((id, strings.len()));
+            strings.extend_from_slice(name.as_bytes());
+            strings.push(0);
+        }
+        let mut types = Vec::new();
+        for id in 1..=named.iter().map(|(id, _)| *id).max()? {
+            let name = named.iter().find(|(known, _)| *known == id).map(|(_, name)| *name);
+            let kind = if name.is_some() { KIND_TYPEDEF } else { KIND_FORWARD };
+            types.extend([word(name.unwrap_or(0))?, (kind << 24).to_ne_bytes(), [0; 4]].concat());
+        }
+        let lengths = [word(24)?, word(0)?, word(types.len())?, word(types.len())?, word(strings.len())?];
+        Some([self.bytes.get(..4)?, &lengths.concat()[..], &types, &strings].concat())
     }
 
     fn read(&self, id: usize) -> Option<Type> {
@@ -159,6 +194,24 @@ mod tests {
         assert_eq!(btf.offset("sock_common", "skc_daddr"), Some(0), "in an anonymous union in an anonymous struct");
         assert!(btf.offset("task_struct", "tgid").is_some_and(|tgid| tgid > 0));
         assert_eq!(btf.offset("task_struct", "no_such_member"), None);
+        assert!(btf.bit("sock", "sk_kern_sock").is_some_and(|(byte, bit)| byte > 0 && bit.is_power_of_two()));
         assert_eq!(btf.offset("no_such_struct", "x"), None);
+    }
+
+    #[test]
+    fn a_type_keeps_its_number_alone() {
+        let bytes = std::fs::read("/sys/kernel/btf/vmlinux").expect("this machine has BTF");
+        let btf = Btf::parse(bytes).expect("valid");
+        let names = ["btf_trace_sched_process_exec", "btf_trace_sched_process_exit"];
+        let alone = Btf::parse(btf.only_typedefs(&names).expect("both are there")).expect("valid");
+        for name in names {
+            let id = |btf: &Btf| {
+                (1..btf.types.len()).find(|&id| {
+                    btf.read(id).is_some_and(|found| found.kind == KIND_TYPEDEF && btf.is_named(found.name, name))
+                })
+            };
+            assert_eq!(id(&alone), id(&btf));
+        }
+        assert_eq!(btf.only_typedefs(&["btf_trace_no_such"]), None);
     }
 }

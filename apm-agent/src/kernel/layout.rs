@@ -6,6 +6,9 @@ use super::{Admission, KernelFailure, btf::Btf};
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
+/// Types of the tracepoints that say how many bytes passed a socket.
+const LENGTHS: [&str; 2] = ["btf_trace_sock_send_length", "btf_trace_sock_recv_length"];
+
 /// `THREAD_SIZE` of x86-64 without KASAN (arch/x86/include/asm/page_64_types.h). Not in BTF; the self-test shows it right.
 const STACK_BYTES: u32 = 16 * 1024;
 
@@ -13,29 +16,57 @@ const STACK_BYTES: u32 = 16 * 1024;
 /// BTF does not tell, so the self-test tries.
 const STACK_PADDINGS: [u32; 2] = [0, 16];
 
-/// The ways in which the programs may find what they read, best first; the self-test says which works here. Typed loads
-/// need a kernel from 5.15 on; else registers are looked for on the stack.
-pub fn variants(settings: Settings) -> impl Iterator<Item = Settings> {
-    let typed = Settings { typed: 1, ..settings };
-    let untyped = STACK_PADDINGS
-        .map(|stack_padding| Settings { offsets: Offsets { stack_padding, ..settings.offsets }, ..settings });
-    std::iter::once(typed).chain(untyped)
+/// What the running kernel tells of itself.
+pub struct Layout {
+    settings: Settings,
+    /// BTF with the numbers of the tracepoints of [`Hook::Typed`](super::Hook::Typed), if the kernel has them (6.3).
+    tracepoints: Option<Vec<u8>>,
 }
 
-/// Settings for the running kernel.
-///
-/// # Errors
-/// When there is no BTF, or a member is missing that the programs cannot do without.
-pub fn settings(admission: Admission) -> Result<Settings, KernelFailure> {
-    let bytes = std::fs::read(VMLINUX).map_err(|source| KernelFailure::NoBtf { path: VMLINUX.into(), source })?;
-    let offsets = offsets(&Btf::parse(bytes)?)?;
-    Ok(Settings {
+/// A way in which the programs may find what they read.
+#[derive(Clone, Copy)]
+pub struct Variant<'a> {
+    /// For the programs.
+    pub settings: Settings,
+    /// BTF with the numbers of the tracepoints that say how many bytes passed; `None` where system calls are to tell.
+    pub tracepoints: Option<&'a [u8]>,
+}
+
+impl Layout {
+    /// Of the running kernel.
+    ///
+    /// # Errors
+    /// When there is no BTF, or a member is missing that the programs cannot do without.
+    pub fn find(admission: Admission) -> Result<Self, KernelFailure> {
+        let bytes = std::fs::read(VMLINUX).map_err(|source| KernelFailure::NoBtf { path: VMLINUX.into(), source })?;
+        let btf = Btf::parse(bytes)?;
+        let settings = settings(admission, offsets(&btf)?);
+        let tracepoints = btf.bit("sock", "sk_kern_sock").and_then(|_| btf.only_typedefs(&LENGTHS));
+        Ok(Self { settings, tracepoints })
+    }
+
+    /// The ways to try, best first; the self-test says which works here. Typed loads need a kernel from 5.15 on; else
+    /// registers are looked for on the stack.
+    pub fn variants(&self) -> impl Iterator<Item = Variant<'_>> {
+        let typed = Settings { typed: 1, ..self.settings };
+        let traced = self.tracepoints.as_deref().map(|bytes| Variant { settings: typed, tracepoints: Some(bytes) });
+        let untyped = STACK_PADDINGS.map(|stack_padding| Settings {
+            offsets: Offsets { stack_padding, ..self.settings.offsets },
+            ..self.settings
+        });
+        let by_calls = std::iter::once(typed).chain(untyped).map(|settings| Variant { settings, tracepoints: None });
+        traced.into_iter().chain(by_calls)
+    }
+}
+
+fn settings(admission: Admission, offsets: Offsets) -> Settings {
+    Settings {
         offsets,
         watch_exec: admission.exec.into(),
         watch_listen: admission.listen.into(),
         typed: 0,
         agent_pid: std::process::id(),
-    })
+    }
 }
 
 fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {
@@ -48,6 +79,7 @@ fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {
         Some(offset) => (offset, 0),
         None => (need("file", "f_count")?, 1),
     };
+    let (sock_kernel, sock_kernel_bit) = btf.bit("sock", "sk_kern_sock").unwrap_or((ABSENT, 0));
     Ok(Offsets {
         task_files: need("task_struct", "files")?,
         task_pid: need("task_struct", "pid")?,
@@ -74,6 +106,8 @@ fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {
         socket_sk: need("socket", "sk")?,
         socket_file: need("socket", "file")?,
         sock_socket: need("sock", "sk_socket")?,
+        sock_kernel,
+        sock_kernel_bit,
         sock_type: need("sock", "sk_type")?,
         sock_protocol: need("sock", "sk_protocol")?,
         sock_err: need("sock", "sk_err")?,

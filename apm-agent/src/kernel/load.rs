@@ -11,11 +11,14 @@ use apm_common::{counter::Counter, event::ProcessEntry, settings::Settings};
 use aya::{
     Ebpf, EbpfLoader, Pod,
     maps::{HashMap, MapData, PerCpuArray, RingBuf},
-    programs::{ProgramError, RawTracePoint, TracePoint},
 };
 use rustix::event::{Timespec, epoll};
 
-use super::{Admission, Hook, KernelFailure, PROGRAMS, Program, layout, self_test, tracefs};
+use super::{
+    Admission, KernelFailure, Program, attach,
+    layout::{Layout, Variant},
+    program, self_test, tracefs,
+};
 
 /// The BPF object, built from `apm-ebpf` by `cargo xtask ebpf`.
 static OBJECT: &[u8] = aya::include_bytes_aligned!("../../ebpf/apm-ebpf.bpf.o");
@@ -41,6 +44,8 @@ const IGNORED: u8 = 1;
 /// The loaded programs. Dropping it detaches and unloads them.
 pub struct Kernel {
     programs: Ebpf,
+    /// Those that are attached.
+    chosen: Vec<&'static Program>,
     events: RingBuf<MapData>,
     processes: HashMap<MapData, u32, PodProcess>,
     connections: HashMap<MapData, u64, ConnectionState>,
@@ -57,39 +62,49 @@ impl Kernel {
     /// # Errors
     /// A sentence with its remedy. Nothing is left attached.
     pub fn load(admission: Admission) -> Result<Self, KernelFailure> {
-        let settings = layout::settings(admission)?;
-        tracefs::ensure()?;
-        let mut outcome = Err(KernelFailure::SelfTest("no layout was tried"));
-        for variant in layout::variants(settings) {
-            outcome = Self::load_with(PodSettings(variant));
-            match &outcome {
-                Err(failure @ (KernelFailure::SelfTest(_) | KernelFailure::Load(_))) => {
-                    tracing::debug!(typed = variant.typed, padding = variant.offsets.stack_padding, %failure);
-                }
-                _ => break,
-            }
-        }
-        outcome
+        Self::load_without(admission, 0)
     }
 
-    fn load_with(settings: PodSettings) -> Result<Self, KernelFailure> {
+    /// As [`load`](Self::load), without trying the best `skipped` ways in which the programs may find what they read: so
+    /// that those which older kernels need can be tried on a newer one. 1: system calls tell what passes instead of the
+    /// sockets; 2: and kernel memory is probed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_without(admission: Admission, skipped: usize) -> Result<Self, KernelFailure> {
+        let layout = Layout::find(admission)?;
+        tracefs::ensure()?;
+        let mut last = KernelFailure::SelfTest("no layout was tried");
+        for variant in layout.variants().skip(skipped) {
+            match Self::load_with(variant) {
+                Ok(kernel) => return Ok(kernel),
+                // Also a refusal: kernels refuse kinds of programs, and the verifier says no with the same number.
+                Err(failure) => {
+                    let Settings { typed, offsets, .. } = variant.settings;
+                    let traced = variant.tracepoints.is_some();
+                    tracing::debug!(traced, typed, padding = offsets.stack_padding, %failure);
+                    last = failure;
+                }
+            }
+        }
+        Err(last)
+    }
+
+    fn load_with(variant: Variant<'_>) -> Result<Self, KernelFailure> {
         let mut programs = EbpfLoader::new()
             .btf(None)
-            .override_global("SETTINGS", &settings, true)
+            .override_global("SETTINGS", &PodSettings(variant.settings), true)
             .load(OBJECT)
             .map_err(|error| refused_or("loading BPF maps", &error, |error| KernelFailure::Load(chain(error))))?;
-        for program in PROGRAMS {
-            load_program(&mut programs, program)?;
-        }
-        let mut kernel = Self::take_maps(programs, settings.0.typed == 1)?;
-        for program in PROGRAMS {
-            attach_program(&mut kernel.programs, program)?;
-        }
+        let chosen: Vec<&'static Program> = program::needed(variant.tracepoints.is_some()).collect();
+        attach::load(&mut programs, &chosen, variant.tracepoints)?;
+        let mut kernel = Self::take_maps(programs, chosen, variant.settings.typed == 1)?;
+        attach::attach(&mut kernel.programs, &kernel.chosen)?;
         self_test::run(&mut kernel)?;
         Ok(kernel)
     }
 
-    fn take_maps(mut programs: Ebpf, typed: bool) -> Result<Self, KernelFailure> {
+    fn take_maps(mut programs: Ebpf, chosen: Vec<&'static Program>, typed: bool) -> Result<Self, KernelFailure> {
         let mut map_fds = Vec::new();
         for (_, map) in programs.maps() {
             if let Ok(fd) = map_fd(map) {
@@ -105,7 +120,12 @@ impl Kernel {
         let connections = HashMap::try_from(take("CONNECTIONS")?).map_err(wrong)?;
         let counts = PerCpuArray::try_from(take("COUNTS")?).map_err(wrong)?;
         let wakes = wakes_of(&events).map_err(|error| KernelFailure::Load(format!("epoll: {error}")))?;
-        Ok(Self { programs, events, processes, connections, counts, map_fds, wakes, typed })
+        Ok(Self { programs, chosen, events, processes, connections, counts, map_fds, wakes, typed })
+    }
+
+    /// The programs that are attached.
+    pub fn programs(&self) -> &[&'static Program] {
+        &self.chosen
     }
 
     /// How the programs get at the kernel's structures here, for people.
@@ -186,7 +206,7 @@ impl Kernel {
             let loaded = self.programs.program(program.name)?;
             loaded.info().ok()?.verified_instruction_count()
         };
-        PROGRAMS.iter().map(|program| (program.name, count(program))).collect()
+        self.chosen.iter().map(|program| (program.name, count(program))).collect()
     }
 
     /// Bytes of kernel memory the maps take now (`memlock` of their fdinfo).
@@ -216,59 +236,8 @@ fn map_fd(map: &aya::maps::Map) -> io::Result<OwnedFd> {
     data.fd().as_fd().try_clone_to_owned()
 }
 
-fn load_program(programs: &mut Ebpf, program: &Program) -> Result<(), KernelFailure> {
-    let loaded = match program.hook {
-        Hook::Tracepoint(..) => {
-            let found: Result<&mut TracePoint, _> = find(programs, program)?.try_into();
-            found.and_then(TracePoint::load)
-        }
-        Hook::Raw(_) => {
-            let found: Result<&mut RawTracePoint, _> = find(programs, program)?.try_into();
-            found.and_then(RawTracePoint::load)
-        }
-    };
-    loaded.map_err(|error| {
-        refused_or("loading a BPF program", &error, |error| match error {
-            ProgramError::LoadError { io_error, verifier_log } => {
-                KernelFailure::Load(format!("{}: {io_error}: {}", program.name, end_of(&verifier_log.to_string())))
-            }
-            error => KernelFailure::Load(format!("{}: {}", program.name, chain(error))),
-        })
-    })
-}
-
-fn attach_program(programs: &mut Ebpf, program: &Program) -> Result<(), KernelFailure> {
-    let attached = match program.hook {
-        Hook::Tracepoint(category, name) => {
-            let found: Result<&mut TracePoint, _> = find(programs, program)?.try_into();
-            found.and_then(|found| found.attach(category, name).map(|_| ()))
-        }
-        Hook::Raw(name) => {
-            let found: Result<&mut RawTracePoint, _> = find(programs, program)?.try_into();
-            found.and_then(|found| found.attach(name).map(|_| ()))
-        }
-    };
-    attached.map_err(|error| KernelFailure::Attach {
-        program: program.name,
-        hook: program.hook.to_string(),
-        reason: chain(&error),
-    })
-}
-
-fn find<'a>(programs: &'a mut Ebpf, program: &Program) -> Result<&'a mut aya::programs::Program, KernelFailure> {
-    programs
-        .program_mut(program.name)
-        .ok_or_else(|| KernelFailure::Load(format!("the BPF object has no program `{}`", program.name)))
-}
-
-/// The verifier's last words; all of them would fill screens.
-fn end_of(log: &str) -> String {
-    let lines: Vec<&str> = log.lines().collect();
-    lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join(" | ")
-}
-
 /// An error with its causes, one sentence.
-fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -282,7 +251,7 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// A refusal for want of rights is told apart from everything else.
-fn refused_or<E: std::error::Error + 'static>(
+pub fn refused_or<E: std::error::Error + 'static>(
     what: &str,
     error: &E,
     otherwise: impl FnOnce(&E) -> KernelFailure,

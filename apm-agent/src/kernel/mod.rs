@@ -3,6 +3,7 @@
 //! Loads the embedded BPF object with offsets from the running kernel's BTF, attaches it to tracepoints, shows by a
 //! round trip of its own bytes that it works here, and hands on raw records.
 
+mod attach;
 pub mod btf;
 mod failure;
 mod layout;
@@ -17,7 +18,7 @@ pub use failure::KernelFailure;
 pub use load::Kernel;
 pub use peer::peer_pid;
 pub use probe::KernelProbe;
-pub use program::{Hook, PROGRAMS, Program};
+pub use program::{Hook, PROGRAMS, Program, When};
 
 /// Which processes the kernel programs capture as pending, until the caller has decided about them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! What `apm-agent doctor` tells of the kernel: not by version, but by doing what `run` does.
 
-use super::{Admission, Kernel, PROGRAMS};
+use super::{Admission, Kernel};
 use crate::{
     command::Failure,
     report::{Check, Probe},
@@ -20,7 +20,7 @@ impl Probe for KernelProbe {
                     NAME,
                     format!(
                         "all {} load, attach and see what they should; they read {how}; {mebibytes:.1} MiB of maps",
-                        PROGRAMS.len()
+                        kernel.programs().len()
                     ),
                 )]
             }

@@ -1,5 +1,6 @@
 //! System calls that move bytes.
 
+use apm_agent::kernel::When;
 use apm_common::{
     event::{DATA_END, DATA_ERROR, DATA_POLLED},
     limits::{CHUNK_BYTES, MESSAGES, REQUEST_BUDGET, RESPONSE_BUDGET, TAIL_BYTES},
@@ -21,7 +22,23 @@ const RECEIVERS: [(&str, usize); 5] =
 
 #[test]
 fn every_call_that_moves_bytes_shows_them() {
-    let Some(mut stage) = Stage::with_pair() else { return };
+    every_call_shows_its_bytes(0);
+}
+
+#[test]
+fn where_sockets_do_not_tell_lengths_calls_do() {
+    every_call_shows_its_bytes(1);
+}
+
+#[test]
+fn where_memory_must_be_probed_it_is() {
+    every_call_shows_its_bytes(2);
+}
+
+fn every_call_shows_its_bytes(skipped: usize) {
+    let Some(mut stage) = Stage::with_pair_without(skipped) else { return };
+    let lengths = stage.kernel.programs().iter().any(|program| program.when == When::Lengths);
+    assert_eq!(lengths, skipped == 0, "this kernel's sockets tell lengths");
     for (round, ((send, sent), (receive, received))) in SENDERS.into_iter().zip(RECEIVERS).enumerate() {
         stage.acts(&[(send, 120), (receive, 120)]);
         let start = 1 + 120 * round as u64;

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fs, process::Command, time::Duration};
 
-use apm_agent::kernel::{Admission, Kernel, PROGRAMS};
+use apm_agent::kernel::{Admission, Kernel};
 use apm_common::event::{PROCESS_WATCHED, ProcessEntry};
 
 use super::{
@@ -24,7 +24,7 @@ fn every_program_is_loaded_and_small() {
     let Some(_turn) = Turn::take() else { return };
     let kernel = Kernel::load(Admission::default()).expect("it loads");
     let counts = kernel.verified_instructions();
-    assert_eq!(counts.len(), PROGRAMS.len());
+    assert_eq!(counts.len(), kernel.programs().len());
     let large = |count: &Option<u32>| !(1..MOST_VERIFIED).contains(&count.expect("the kernel tells since 5.16"));
     assert!(!counts.iter().any(|(_, count)| large(count)), "instructions verified: {counts:?}");
     let together: u32 = counts.iter().filter_map(|(_, count)| *count).sum();
@@ -53,7 +53,7 @@ fn nothing_is_left_when_it_goes() {
     let Some(_turn) = Turn::take() else { return };
     let kernel = Kernel::load(Admission { exec: true, listen: true }).expect("it loads");
     let ours = held();
-    assert!(ours.len() > PROGRAMS.len(), "programs, maps and links: {ours:?}");
+    assert!(ours.len() > kernel.programs().len(), "programs, maps and links: {ours:?}");
     drop(kernel);
     assert_eq!(held(), BTreeSet::new(), "no descriptor");
     if !std::path::Path::new(BPFTOOL).exists() {

@@ -121,8 +121,13 @@ pub struct Stage {
 impl Stage {
     /// A kernel and an actor that is not watched.
     pub fn unwatched(admission: Admission) -> Option<Self> {
+        Self::unwatched_without(admission, 0)
+    }
+
+    fn unwatched_without(admission: Admission, skipped: usize) -> Option<Self> {
         let turn = Turn::take()?;
-        let kernel = Kernel::load(admission).unwrap_or_else(|failure| panic!("{failure}: {}", failure.remedy()));
+        let kernel = Kernel::load_without(admission, skipped)
+            .unwrap_or_else(|failure| panic!("{failure}: {}", failure.remedy()));
         let actor = Actor::start();
         let family = vec![actor.pid()];
         let mut stage = Self { kernel, actor, names: HashMap::new(), family, _turn: turn };
@@ -142,7 +147,13 @@ impl Stage {
     /// A watched actor with a pair of connected sockets `a` and `b`, both already announced: one byte has passed from
     /// each to the other.
     pub fn with_pair() -> Option<Self> {
-        let mut stage = Self::set()?;
+        Self::with_pair_without(0)
+    }
+
+    /// As [`Self::with_pair`], with a kernel loaded as by [`Kernel::load_without`].
+    pub fn with_pair_without(skipped: usize) -> Option<Self> {
+        let mut stage = Self::unwatched_without(Admission::default(), skipped)?;
+        stage.watch();
         stage.acts(&[("pair a b", 0), ("write a 1", 1), ("read b 1", 1), ("write b 1", 1), ("read a 1", 1)]);
         stage.name("ab");
         stage.told();

@@ -1,0 +1,88 @@
+//! Loads the programs into the kernel and attaches them.
+
+use aya::{
+    Btf, Ebpf, Endianness,
+    programs::{BtfTracePoint, ProgramError, RawTracePoint, TracePoint},
+};
+
+use super::{
+    Hook, KernelFailure, Program,
+    load::{chain, refused_or},
+};
+
+/// Loads `chosen`. Those on typed tracepoints need BTF that has the numbers of these.
+///
+/// # Errors
+/// What the kernel or aya said.
+pub fn load(programs: &mut Ebpf, chosen: &[&'static Program], tracepoints: Option<&[u8]>) -> Result<(), KernelFailure> {
+    let btf = tracepoints.map_or_else(|| Ok(Btf::new()), |bytes| Btf::parse(bytes, Endianness::default()));
+    let btf = btf.map_err(|error| KernelFailure::Load(chain(&error)))?;
+    chosen.iter().try_for_each(|program| load_program(programs, program, &btf))
+}
+
+/// Attaches `chosen`, in this order.
+///
+/// # Errors
+/// What the kernel or aya said.
+pub fn attach(programs: &mut Ebpf, chosen: &[&'static Program]) -> Result<(), KernelFailure> {
+    chosen.iter().try_for_each(|program| attach_program(programs, program))
+}
+
+fn load_program(programs: &mut Ebpf, program: &Program, btf: &Btf) -> Result<(), KernelFailure> {
+    let loaded = match program.hook {
+        Hook::Tracepoint(..) => {
+            let found: Result<&mut TracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(TracePoint::load)
+        }
+        Hook::Raw(_) => {
+            let found: Result<&mut RawTracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(RawTracePoint::load)
+        }
+        Hook::Typed(name) => {
+            let found: Result<&mut BtfTracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(|found| found.load(name, btf))
+        }
+    };
+    loaded.map_err(|error| {
+        refused_or("loading a BPF program", &error, |error| match error {
+            ProgramError::LoadError { io_error, verifier_log } => {
+                KernelFailure::Load(format!("{}: {io_error}: {}", program.name, end_of(&verifier_log.to_string())))
+            }
+            error => KernelFailure::Load(format!("{}: {}", program.name, chain(error))),
+        })
+    })
+}
+
+fn attach_program(programs: &mut Ebpf, program: &Program) -> Result<(), KernelFailure> {
+    let attached = match program.hook {
+        Hook::Tracepoint(category, name) => {
+            let found: Result<&mut TracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(|found| found.attach(category, name).map(|_| ()))
+        }
+        Hook::Raw(name) => {
+            let found: Result<&mut RawTracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(|found| found.attach(name).map(|_| ()))
+        }
+        Hook::Typed(_) => {
+            let found: Result<&mut BtfTracePoint, _> = find(programs, program)?.try_into();
+            found.and_then(|found| found.attach().map(|_| ()))
+        }
+    };
+    attached.map_err(|error| KernelFailure::Attach {
+        program: program.name,
+        hook: program.hook.to_string(),
+        reason: chain(&error),
+    })
+}
+
+fn find<'a>(programs: &'a mut Ebpf, program: &Program) -> Result<&'a mut aya::programs::Program, KernelFailure> {
+    programs
+        .program_mut(program.name)
+        .ok_or_else(|| KernelFailure::Load(format!("the BPF object has no program `{}`", program.name)))
+}
+
+/// The verifier's last words; all of them would fill screens.
+fn end_of(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join(" | ")
+}
