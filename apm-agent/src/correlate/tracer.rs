@@ -252,7 +252,7 @@ impl Tracer {
         let answered = Box::new(Answered { instance, addresses, exchange, http, request });
         match self.bridged.get_mut(&party.pid) {
             None => {
-                self.report_request(*answered, None);
+                self.report_request(*answered, None, Vec::new());
             }
             Some(bridged) => {
                 let time = answered.exchange.closed.time;
@@ -264,7 +264,8 @@ impl Tracer {
     }
 
     /// A request's exchange is over, and nothing more will be known of it.
-    fn report_request(&mut self, answered: Answered, route: Option<&str>) -> Option<ErrorPlace> {
+    /// `errors`: what went wrong in it, and in which span. Gives back whether it is reported.
+    fn report_request(&mut self, answered: Answered, route: Option<&str>, errors: Vec<(SpanId, ErrorEvent)>) -> bool {
         let Answered { instance, addresses, exchange, http, mut request } = answered;
         if !request.decided {
             decide(&mut request, &self.capture, &mut self.ids);
@@ -273,7 +274,7 @@ impl Tracer {
         let (spans, statistics) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
         request.spans.extend(spans);
         if !self.is_reported(&request, &exchange, &http) {
-            return None;
+            return false;
         }
         for span in std::mem::take(&mut request.spans) {
             self.publish_span(&instance, span);
@@ -287,9 +288,13 @@ impl Tracer {
         document.links = request.links;
         let mut place = error_place(&document.place, document.place.id);
         (place.transaction_name, place.transaction_type) = (Some(document.name.clone()), Some(document.kind));
+        for (parent, mut error) in errors {
+            error.within = Some(ErrorPlace { parent, ..place.clone() });
+            self.publish_error(&instance, error);
+        }
         self.counters.transactions += 1;
         self.publish(&instance, Document::Transaction(document));
-        Some(place)
+        true
     }
 
     /// A call of the service is over.

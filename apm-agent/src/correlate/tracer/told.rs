@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     bridge::{Context, Message, RequestEnded, Said, SpanEnded, SpanKind, Threw, Thrown},
-    build::{Document, ErrorPlace, Place, activity, compression::SpanBuffer, failure, route, url},
+    build::{Document, ErrorEvent, ErrorPlace, Place, activity, compression::SpanBuffer, failure, route, url},
     correlate::{SpanId, trace_context},
     exchange::{Exchange, Nanos, Payload},
     metadata::ServiceInstance,
@@ -98,7 +98,7 @@ impl Tracer {
         let Some(alone) = self.bridged.get_mut(&pid).map(|bridged| bridged.alone(time)) else { return };
         for answered in alone.requests {
             self.counters.requests_alone += 1;
-            self.report_request(*answered, None);
+            self.report_request(*answered, None, Vec::new());
         }
         for (called, known) in alone.calls {
             self.call_joined(pid, *called, known);
@@ -124,18 +124,17 @@ impl Tracer {
     /// A request is over on the wire, and the run time told of it (or need not).
     pub(super) fn request_joined(&mut self, pid: u32, (mut answered, ended): Joined, time: Nanos) {
         let Some(ended) = ended else {
-            self.report_request(*answered, None);
+            self.report_request(*answered, None, Vec::new());
             return;
         };
         let context = ended.context.filter(|context| agrees(&answered, context));
         if ended.context.is_some() && context.is_none() {
             self.counters.requests_alone += 1;
-            self.report_request(*answered, None);
+            self.report_request(*answered, None, Vec::new());
             return;
         }
         self.counters.requests_joined += 1;
         let route = route_of(&answered, &ended);
-        let instance = Arc::clone(&answered.instance);
         let mut errors = Vec::new();
         if let Some(context) = context {
             let request = &mut answered.request;
@@ -148,18 +147,12 @@ impl Tracer {
                 request.spans.extend(request.buffer.push(held.span, held.propagated));
             }
         }
-        let reported = self.report_request(*answered, route.as_deref());
-        if let Some(context) = context {
-            self.close(pid, Root { id: context.span, reported: reported.is_some() }, time);
+        if let Some(thrown) = &ended.exception {
+            errors.push((answered.request.place.id, self.thrown(thrown, false, time)));
         }
-        if let Some(within) = reported {
-            if let Some(thrown) = &ended.exception {
-                self.publish_thrown(&instance, thrown, false, time, Some(within.clone()));
-            }
-            for (span, mut error) in errors {
-                error.within = Some(ErrorPlace { parent: span, ..within.clone() });
-                self.publish_error(&instance, error);
-            }
+        let reported = self.report_request(*answered, route.as_deref(), errors);
+        if let Some(context) = context {
+            self.close(pid, Root { id: context.span, reported }, time);
         }
     }
 
@@ -214,21 +207,14 @@ impl Tracer {
             transaction_type: Some("request"),
             ..error_place(&place(&context, None), context.span)
         });
-        self.publish_thrown(&instance, &threw.thrown, threw.handled, time, within);
+        let mut event = self.thrown(&threw.thrown, threw.handled, time);
+        event.within = within;
+        self.publish_error(&instance, event);
     }
 
-    fn publish_thrown(
-        &mut self,
-        instance: &Arc<ServiceInstance>,
-        thrown: &Thrown,
-        handled: bool,
-        time: Nanos,
-        within: Option<ErrorPlace>,
-    ) {
+    fn thrown(&mut self, thrown: &Thrown, handled: bool, time: Nanos) -> ErrorEvent {
         let time = self.clock.epoch(time);
-        let event =
-            failure::of_exception(thrown, handled, self.capture.stack_trace_limit, self.ids.trace(), time, within);
-        self.publish_error(instance, event);
+        failure::of_exception(thrown, handled, self.capture.stack_trace_limit, self.ids.trace(), time, None)
     }
 
     /// A span of the run time that no call on the wire is: the program's own, or a call the wire cannot read.
