@@ -36,6 +36,8 @@ pub enum Said {
     SpanEnded(Box<SpanEnded>),
     /// An exception was thrown, and it is worth a report: a request's error page shows it, or nobody caught it.
     Threw(Box<Threw>),
+    /// Values the run time measured of itself, by their metrics' names; counts are those of the interval.
+    Metrics(Vec<(String, f64)>),
     /// Everything up to this message's time has been said.
     Heard,
     /// Messages were lost before this one.

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{
@@ -83,6 +84,8 @@ pub struct BridgeSettings {
     pub sample_rate: f64,
     /// Sources of spans named by the user.
     pub sources: Vec<String>,
+    /// How often the run time's own metrics are told; `None`: never.
+    pub metrics_interval: Option<Duration>,
 }
 
 /// The door of the run time with this `service.agent.name`, if it has one.

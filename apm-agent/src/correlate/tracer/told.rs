@@ -27,7 +27,7 @@ impl Tracer {
     pub fn told_of_ended(&mut self, message: &Message) {
         let (pid, time) = (message.pid, message.time);
         match &message.said {
-            Said::Began => {}
+            Said::Began | Said::Metrics(_) => {}
             Said::Ended => self.bridge_ended(pid),
             Said::RequestEnded(ended) => {
                 self.heard(pid, time);

@@ -5,6 +5,8 @@
 //! those of `DiagnosticSourceEventSource` (dotnet/runtime, `DsesFilterAndTransform.cs`): listener or `[AS]` activity
 //! source, `/`, event, `:-`, and the properties to be told, each as `name=path`.
 
+use std::time::Duration;
+
 use super::{CollectTracing, Provider};
 
 /// Largest buffer in the process, MiB. It is taken only as it fills, that is, when we do not read.
@@ -12,6 +14,9 @@ const BUFFER_MIB: u32 = 64;
 
 /// `Events` and `IgnoreShortCutKeywords` of the event source.
 const KEYWORDS: u64 = 0x802;
+
+/// A keyword that no event has; no keyword at all would mean every event.
+const NO_KEYWORD: u64 = 1 << 40;
 
 /// `Informational`.
 const LEVEL: u32 = 4;
@@ -73,6 +78,8 @@ pub(super) struct Wanted<'a> {
     pub sample_rate: f64,
     /// Activity sources of the program to listen to where not all of them can be (.NET 8).
     pub sources: &'a [String],
+    /// How often its counters are told; `None`: never.
+    pub metrics_interval: Option<Duration>,
 }
 
 /// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
@@ -88,12 +95,29 @@ pub(super) fn session(wanted: &Wanted) -> CollectTracing {
         buffer_mib: BUFFER_MIB,
         rundown: false,
         stack_walk: false,
-        providers: vec![Provider {
-            name: "Microsoft-Diagnostics-DiagnosticSource".into(),
-            keywords: KEYWORDS,
-            level: LEVEL,
-            arguments: format!("FilterAndPayloadSpecs=\"{}\"", specifications(wanted).join("\n")),
-        }],
+        providers: [Some(diagnostic_source(wanted)), wanted.metrics_interval.map(counters)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    }
+}
+
+fn diagnostic_source(wanted: &Wanted) -> Provider {
+    Provider {
+        name: "Microsoft-Diagnostics-DiagnosticSource".into(),
+        keywords: KEYWORDS,
+        level: LEVEL,
+        arguments: format!("FilterAndPayloadSpecs=\"{}\"", specifications(wanted).join("\n")),
+    }
+}
+
+/// 27 small events an interval. They have no keyword; the other events of the source have one each, and are not wanted.
+fn counters(interval: Duration) -> Provider {
+    Provider {
+        name: super::counters::PROVIDER.into(),
+        keywords: NO_KEYWORD,
+        level: LEVEL,
+        arguments: format!("EventCounterIntervalSec={}", interval.as_secs_f64()),
     }
 }
 
@@ -174,8 +198,11 @@ fn sql_client() -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
 
+    const ALL: Wanted<'_> =
+        Wanted { major: 10, sample_rate: 1.0, sources: &[], metrics_interval: Some(Duration::from_secs(30)) };
+
     fn asked(major: u32) -> Vec<String> {
-        specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()] })
+        specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()], ..ALL })
     }
 
     #[test]
@@ -189,8 +216,19 @@ mod tests {
     }
 
     #[test]
+    fn asks_for_counters_only_where_there_are_metrics() {
+        let counters = |metrics_interval| {
+            let session = session(&Wanted { metrics_interval, ..ALL });
+            session.providers.into_iter().find(|provider| provider.name == "System.Runtime")
+        };
+        assert_eq!(counters(None), None);
+        let arguments = counters(ALL.metrics_interval).map(|provider| provider.arguments);
+        assert_eq!(arguments.as_deref(), Some("EventCounterIntervalSec=30"));
+    }
+
+    #[test]
     fn fits_into_a_message() {
-        let session = session(&Wanted { major: 10, sample_rate: 1.0, sources: &[] });
+        let session = session(&ALL);
         assert!(!session.stack_walk && !session.rundown);
         // UTF-16, in a message of at most 64 KiB.
         assert!(session.providers[0].arguments.len() * 2 < 32 * 1024);

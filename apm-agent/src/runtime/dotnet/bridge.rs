@@ -8,6 +8,7 @@ use super::{
     telling::Telling,
 };
 use crate::{
+    bridge::Said,
     config::BridgeSwitches,
     process::Process,
     runtime::{Bridge, BridgeSettings, Line},
@@ -24,6 +25,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 
 /// How long one read waits.
 const READ: Duration = Duration::from_millis(50);
+
+/// How long after a counter no other of its interval comes: they are told together, and sent ten times a second.
+const SETTLED: Duration = Duration::from_millis(300);
 
 /// Time for the session's orderly end.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -46,6 +50,7 @@ impl Bridge for EventPipe {
             major: major(&version).unwrap_or(OLDEST),
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
+            metrics_interval: settings.metrics_interval,
         };
         let session = Session::start(port, &asking::session(&wanted), PATIENCE).map_err(|error| error.to_string())?;
         let walks =
@@ -81,13 +86,23 @@ fn listen(mut session: Session, line: &mut Line) -> Result<(), SessionError> {
     loop {
         let progress = session.read(READ, |item| hear(&mut telling, line, &item))?;
         line.lost(std::mem::take(&mut telling.lost));
+        measured(&mut telling, line, Instant::now().checked_sub(SETTLED));
         line.pass_on();
         if progress == Progress::Ended {
             return Ok(());
         }
         if line.is_ending() {
-            return session.stop(FAREWELL, |item| hear(&mut telling, line, &item));
+            let stopped = session.stop(FAREWELL, |item| hear(&mut telling, line, &item));
+            measured(&mut telling, line, None);
+            return stopped;
         }
+    }
+}
+
+/// Passes on the counters of an interval, if the last of them came before `until`.
+fn measured(telling: &mut Telling, line: &mut Line, until: Option<Instant>) {
+    if let Some((time, samples)) = telling.counters.take(until) {
+        line.say(time, Said::Metrics(samples));
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::{
     Event, Utf16,
     asking::{key, name},
+    counters::Counters,
     payload::{Arguments, SourceEvent},
 };
 use crate::{
@@ -31,6 +32,8 @@ const TICK: u64 = 100;
 pub(super) struct Telling {
     /// SqlClient's commands under way, by operation.
     commands: HashMap<String, Command>,
+    /// Counters of the interval that is being told.
+    pub counters: Counters,
     /// Commands not remembered because there were too many.
     pub lost: u64,
 }
@@ -76,6 +79,9 @@ impl Values<'_> {
 impl Telling {
     /// What an event says.
     pub(super) fn told(&mut self, event: &Event<'_>) -> Option<Said> {
+        if self.counters.hear(event) {
+            return None;
+        }
         let SourceEvent::Happened { told_as, source, name, arguments } = SourceEvent::read(event)? else {
             return None;
         };
