@@ -112,3 +112,95 @@ fn no_metrics_no_counters() -> Result<()> {
         Ok(())
     })
 }
+
+/// .NET 10 tells in which span something was logged; .NET 8 does not, and its errors stand outside any trace.
+#[test]
+fn logged_errors_are_errors() -> Result<()> {
+    on_each(|framework| {
+        let program = Web::on(framework).start()?;
+        let watch = watch(program.pid(), &["--metrics-interval", "0s"])?;
+        listening(&watch, program.port())?;
+        for path in ["/log/warning", "/log/warning/exception", "/log/critical", "/log/error/exception"] {
+            ensure!(http::get(program.port(), path)?.status == 200);
+        }
+        let documents = watch.finish()?.documents;
+        ensure!(documents.errors().count() == 2, "{}", documents.summary());
+        for error in documents.errors() {
+            check_logged(&documents, error, framework)?;
+        }
+        Ok(())
+    })
+}
+
+/// Asks until a request is seen: the run time is listened to some time after the process is watched.
+fn listening(watch: &Watch, port: u16) -> Result<()> {
+    let seen = || {
+        http::get(port, "/hello").ok()?;
+        let documents = watch.documents().ok()?;
+        documents.requests().any(|request| text(request, "transaction.name") == "GET /hello").then_some(())
+    };
+    wait::until("a request the run time tells of", wait::PATIENCE, seen)
+}
+
+fn check_logged(documents: &Documents, error: &Value, framework: Framework) -> Result<()> {
+    let exception = field(error, "error.exception").and_then(|all| all.get(0));
+    let (path, level, words) = match exception {
+        Some(_) => ("/log/error/exception", "Error", "failed"),
+        None => ("/log/critical", "Critical", "logged"),
+    };
+    let expected = [
+        ("error.log.level", level.to_owned()),
+        ("error.log.logger_name", "Shop".to_owned()),
+        ("error.log.message", format!("order 7 {words}")),
+        ("error.log.param_message", format!("order {{Order}} {words}")),
+    ];
+    for (name, value) in expected {
+        ensure!(text(error, name) == value, "{name}: {error}");
+    }
+    if let Some(exception) = exception {
+        ensure!(text(exception, "type") == "System.InvalidOperationException", "{error}");
+        ensure!(text(exception, "message") == "the logged failure", "{error}");
+        let frame = field(exception, "stacktrace").and_then(|frames| frames.get(0)).context("a frame")?;
+        ensure!(text(frame, "filename").ends_with("Logs.cs"), "{error}");
+    }
+    let request = documents.request(path)?;
+    match framework {
+        Framework::Net10 => ensure!(
+            ["trace.id", "transaction.id"].iter().all(|name| text(error, name) == text(request, name))
+                && text(error, "parent.id") == text(request, "transaction.id"),
+            "{error} {request}"
+        ),
+        Framework::Net8 => ensure!(text(error, "trace.id").is_empty(), "{error}"),
+    }
+    Ok(())
+}
+
+/// Server and error pages log the exception they answer for.
+#[test]
+fn an_exception_is_reported_once() -> Result<()> {
+    on_each(|framework| {
+        for page in ["", "page", "handler"] {
+            let program = Web::on(framework).variable("ERRORS", page).start()?;
+            let watch = watch(program.pid(), &["--metrics-interval", "0s"])?;
+            listening(&watch, program.port())?;
+            ensure!(http::get(program.port(), "/throw/async")?.status == 500);
+            let documents = watch.finish()?.documents;
+            ensure!(documents.errors().count() == 1, "{page}: {}", documents.summary());
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn logged_errors_can_be_left_out() -> Result<()> {
+    on_each(|framework| {
+        let program = Web::on(framework).start()?;
+        let watch = watch(program.pid(), &["--capture-log-errors", "false"])?;
+        listening(&watch, program.port())?;
+        ensure!(http::get(program.port(), "/log/critical")?.status == 200);
+        let documents = watch.finish()?.documents;
+        documents.request("/log/critical")?;
+        ensure!(documents.errors().count() == 0, "{}", documents.summary());
+        Ok(())
+    })
+}

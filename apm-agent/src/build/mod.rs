@@ -339,8 +339,8 @@ pub struct ErrorLog {
 pub struct ErrorPlace {
     /// Trace.
     pub trace: TraceId,
-    /// Transaction.
-    pub transaction: SpanId,
+    /// Transaction; `None`: it is not known.
+    pub transaction: Option<SpanId>,
     /// Span or transaction it happened in.
     pub parent: SpanId,
     /// Copied from the transaction.

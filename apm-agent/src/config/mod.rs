@@ -146,6 +146,8 @@ pub struct Capture {
     pub continuation: Continuation,
     /// What becomes of a call with no certain parent.
     pub orphans: Orphans,
+    /// Errors the program logs are errors.
+    pub log_errors: bool,
 }
 
 /// Which run times are listened to through a door of their own, beside the wire.
@@ -286,6 +288,7 @@ impl Default for Capture {
             stack_trace_limit: 50,
             continuation: Continuation::Continue,
             orphans: Orphans::Keep,
+            log_errors: true,
         }
     }
 }

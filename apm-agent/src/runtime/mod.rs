@@ -86,6 +86,8 @@ pub struct BridgeSettings {
     pub sources: Vec<String>,
     /// How often the run time's own metrics are told; `None`: never.
     pub metrics_interval: Option<Duration>,
+    /// Errors the program logs are told.
+    pub log_errors: bool,
 }
 
 /// The door of the run time with this `service.agent.name`, if it has one.

@@ -3,6 +3,7 @@
 //! Either may come first; each waits for the other, for [`GRACE`] after the run time has caught up. What stays alone is
 //! reported as the wire shows it, and counted.
 
+mod logs;
 mod numbering;
 mod threads;
 mod tree;
@@ -12,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use logs::Logs;
 use numbering::{Connection, Numbering};
 use threads::Threads;
 use tree::Tree;
@@ -109,6 +111,7 @@ pub(super) struct Alone {
 pub(super) struct Bridged {
     pub(super) instance: Arc<ServiceInstance>,
     pub(super) tree: Tree,
+    pub(super) logs: Logs,
     numbering: Numbering,
     requests: HashMap<RequestKey, Request>,
     answered: VecDeque<(Nanos, RequestKey)>,
@@ -136,6 +139,7 @@ impl Bridged {
         Self {
             instance,
             tree: Tree::default(),
+            logs: Logs::default(),
             numbering: Numbering::default(),
             requests: HashMap::new(),
             answered: VecDeque::new(),
@@ -151,11 +155,12 @@ impl Bridged {
         }
     }
 
-    /// Requests and calls the wire has seen to their end, that wait; and spans that wait for their transaction.
+    /// Requests and calls the wire has seen to their end, that wait; and spans and logged errors that
+    /// wait for their transaction.
     pub(super) fn waiting(&self) -> usize {
         let requests = self.requests.values().filter(|request| request.answered.is_some()).count();
         let calls = self.calls.values().filter(|call| call.over.is_some()).count();
-        requests + calls + self.tree.len()
+        requests + calls + self.tree.len() + self.logs.len()
     }
 
     /// The wire saw a request begin. `whole`: its connection was followed from the first byte.

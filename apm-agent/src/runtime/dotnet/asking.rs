@@ -18,6 +18,24 @@ const KEYWORDS: u64 = 0x802;
 /// A keyword that no event has; no keyword at all would mean every event.
 const NO_KEYWORD: u64 = 1 << 40;
 
+/// `Keywords.JsonMessage` of `LoggingEventSource`.
+const JSON_MESSAGE: u64 = 8;
+
+/// `LogLevel.None`, which the filters know by its number only.
+const NEVER: u32 = 6;
+
+/// Loggers (and all whose names begin so) of ASP.NET Core and its HTTP clients.
+const SILENCED: [&str; 5] = [
+    "Microsoft.AspNetCore.Server.Kestrel",
+    "Microsoft.AspNetCore.Diagnostics",
+    "Microsoft.AspNetCore.Hosting.Diagnostics",
+    "Microsoft.AspNetCore.Mvc",
+    "System.Net.Http.HttpClient",
+];
+
+/// `Error`.
+const ERROR: u32 = 2;
+
 /// `Informational`.
 const LEVEL: u32 = 4;
 
@@ -80,6 +98,8 @@ pub(super) struct Wanted<'a> {
     pub sources: &'a [String],
     /// How often its counters are told; `None`: never.
     pub metrics_interval: Option<Duration>,
+    /// Errors the program logs are told.
+    pub log_errors: bool,
 }
 
 /// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
@@ -95,10 +115,14 @@ pub(super) fn session(wanted: &Wanted) -> CollectTracing {
         buffer_mib: BUFFER_MIB,
         rundown: false,
         stack_walk: false,
-        providers: [Some(diagnostic_source(wanted)), wanted.metrics_interval.map(counters)]
-            .into_iter()
-            .flatten()
-            .collect(),
+        providers: [
+            Some(diagnostic_source(wanted)),
+            wanted.metrics_interval.map(counters),
+            wanted.log_errors.then(logging),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
     }
 }
 
@@ -108,6 +132,19 @@ fn diagnostic_source(wanted: &Wanted) -> Provider {
         keywords: KEYWORDS,
         level: LEVEL,
         arguments: format!("FilterAndPayloadSpecs=\"{}\"", specifications(wanted).join("\n")),
+    }
+}
+
+/// What is logged as an error, with its template and exception. Loggers on which nothing is told are silenced
+/// altogether: on any other a scope costs an event at its beginning and one at its end, and these have one for each
+/// request or call. What the server and its error pages log is the exception that is told of anyhow.
+fn logging() -> Provider {
+    let silenced = SILENCED.iter().map(|logger| format!(";{logger}:{NEVER}"));
+    Provider {
+        name: "Microsoft-Extensions-Logging".into(),
+        keywords: JSON_MESSAGE,
+        level: ERROR,
+        arguments: format!("FilterSpecs=\"*:Error{}\"", silenced.collect::<String>()),
     }
 }
 
@@ -198,8 +235,13 @@ fn sql_client() -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
 
-    const ALL: Wanted<'_> =
-        Wanted { major: 10, sample_rate: 1.0, sources: &[], metrics_interval: Some(Duration::from_secs(30)) };
+    const ALL: Wanted<'_> = Wanted {
+        major: 10,
+        sample_rate: 1.0,
+        sources: &[],
+        metrics_interval: Some(Duration::from_secs(30)),
+        log_errors: true,
+    };
 
     fn asked(major: u32) -> Vec<String> {
         specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()], ..ALL })
@@ -224,6 +266,17 @@ mod tests {
         assert_eq!(counters(None), None);
         let arguments = counters(ALL.metrics_interval).map(|provider| provider.arguments);
         assert_eq!(arguments.as_deref(), Some("EventCounterIntervalSec=30"));
+    }
+
+    #[test]
+    fn asks_for_logged_errors_only_and_not_for_scopes_of_requests() {
+        let logging = |log_errors| {
+            let session = session(&Wanted { log_errors, ..ALL });
+            session.providers.into_iter().find(|provider| provider.name == "Microsoft-Extensions-Logging")
+        };
+        assert_eq!(logging(false), None);
+        let provider = logging(true).expect("asked for");
+        assert!(provider.arguments.starts_with("FilterSpecs=\"*:Error;Microsoft.AspNetCore.Server.Kestrel:6;"));
     }
 
     #[test]

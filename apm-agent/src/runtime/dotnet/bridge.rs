@@ -51,6 +51,7 @@ impl Bridge for EventPipe {
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
             metrics_interval: settings.metrics_interval,
+            log_errors: settings.log_errors,
         };
         let session = Session::start(port, &asking::session(&wanted), PATIENCE).map_err(|error| error.to_string())?;
         let walks =

@@ -21,6 +21,7 @@ mod counters;
 mod cursor;
 pub mod exception;
 pub mod ipc;
+mod logged;
 pub mod nettrace;
 pub mod payload;
 pub mod port;

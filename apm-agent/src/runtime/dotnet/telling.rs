@@ -6,7 +6,8 @@ use super::{
     Event, Utf16,
     asking::{key, name},
     counters::Counters,
-    payload::{Arguments, SourceEvent},
+    logged,
+    payload::{Arguments, LogRecord, SourceEvent},
 };
 use crate::{
     bridge::{CallBegan, Context, RequestEnded, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown},
@@ -81,6 +82,10 @@ impl Telling {
     pub(super) fn told(&mut self, event: &Event<'_>) -> Option<Said> {
         if self.counters.hear(event) {
             return None;
+        }
+        // The other form a record may be told in has no arguments; it is not asked for.
+        if let Some(record) = LogRecord::read(event).filter(|record| record.arguments_json.is_some()) {
+            return Some(Said::Logged(Box::new(logged::logged(&record))));
         }
         let SourceEvent::Happened { told_as, source, name, arguments } = SourceEvent::read(event)? else {
             return None;
@@ -222,7 +227,7 @@ fn activity_id(text: &str) -> Option<Context> {
 }
 
 /// 16 hexadecimal digits, not all zero.
-fn span_id(text: &str) -> Option<SpanId> {
+pub(super) fn span_id(text: &str) -> Option<SpanId> {
     u64::from_str_radix(text, 16).ok().filter(|id| *id != 0 && text.len() == 16).map(SpanId)
 }
 
