@@ -91,6 +91,7 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
         sources: settings.bridges.dotnet_sources.clone(),
         metrics_interval: collector.interval(),
         log_errors: settings.capture.log_errors,
+        logs: settings.capture.log_sending,
     };
     let bridges = settings.bridges.clone();
     let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, bridge_settings });

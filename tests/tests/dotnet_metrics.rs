@@ -195,12 +195,38 @@ fn an_exception_is_reported_once() -> Result<()> {
 fn logged_errors_can_be_left_out() -> Result<()> {
     on_each(|framework| {
         let program = Web::on(framework).start()?;
-        let watch = watch(program.pid(), &["--capture-log-errors", "false"])?;
+        let watch = watch(program.pid(), &["--capture-log-errors=false"])?;
         listening(&watch, program.port())?;
         ensure!(http::get(program.port(), "/log/critical")?.status == 200);
         let documents = watch.finish()?.documents;
         documents.request("/log/critical")?;
         ensure!(documents.errors().count() == 0, "{}", documents.summary());
+        Ok(())
+    })
+}
+
+/// What the program's own filters let through, errors among it, which are errors besides.
+#[test]
+fn logs_are_sent_where_that_is_wanted() -> Result<()> {
+    on_each(|framework| {
+        let program = Web::on(framework).start()?;
+        let watch = watch(program.pid(), &["--log-sending", "--metrics-interval", "0s"])?;
+        listening(&watch, program.port())?;
+        for path in ["/log/debug", "/log/error/exception", "/throw/sync"] {
+            http::get(program.port(), path)?;
+        }
+        let documents = watch.finish()?.documents;
+        let own: Vec<&Value> = documents.logs().filter(|log| text(log, "log.logger") == "Shop").collect();
+        let found: Vec<_> = own.iter().map(|log| (text(log, "log.level"), text(log, "message"))).collect();
+        ensure!(found == [("Debug", "order 7 logged"), ("Error", "order 7 failed")], "{found:?}");
+        ensure!(text(own[1], "error.type") == "System.InvalidOperationException", "{}", own[1]);
+        ensure!(text(own[1], "error.stack_trace").contains("Logs.cs:line "), "{}", own[1]);
+        let request = documents.request("/log/debug")?;
+        match framework {
+            Framework::Net10 => ensure!(text(own[0], "trace.id") == text(request, "trace.id"), "{}", own[0]),
+            Framework::Net8 => ensure!(text(own[0], "trace.id").is_empty(), "{}", own[0]),
+        }
+        ensure!(documents.errors().count() == 2, "one logged, one thrown: {}", documents.summary());
         Ok(())
     })
 }

@@ -45,6 +45,8 @@ pub enum Document {
     Error(ErrorEvent),
     /// What was measured of it.
     Metrics(Metricset),
+    /// What it logged.
+    Log(LogEvent),
 }
 
 /// Microseconds since 1970-01-01T00:00:00Z.
@@ -332,6 +334,23 @@ pub struct ErrorLog {
     pub level: Option<String>,
     /// Logger, category.
     pub logger_name: Option<String>,
+}
+
+/// A record of the program's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEvent {
+    /// When.
+    pub time: EpochMicros,
+    /// Trace and span or transaction in which it was logged.
+    pub within: Option<(TraceId, SpanId)>,
+    /// Level in the log's own words.
+    pub level: String,
+    /// Logger, category.
+    pub logger: String,
+    /// Text after formatting.
+    pub message: String,
+    /// Exception logged with it.
+    pub thrown: Option<Thrown>,
 }
 
 /// Where in a trace an error happened.

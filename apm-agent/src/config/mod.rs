@@ -148,6 +148,8 @@ pub struct Capture {
     pub orphans: Orphans,
     /// Errors the program logs are errors.
     pub log_errors: bool,
+    /// `log_sending`
+    pub log_sending: bool,
 }
 
 /// Which run times are listened to through a door of their own, beside the wire.
@@ -289,6 +291,7 @@ impl Default for Capture {
             continuation: Continuation::Continue,
             orphans: Orphans::Keep,
             log_errors: true,
+            log_sending: false,
         }
     }
 }

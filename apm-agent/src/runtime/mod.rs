@@ -88,6 +88,8 @@ pub struct BridgeSettings {
     pub metrics_interval: Option<Duration>,
     /// Errors the program logs are told.
     pub log_errors: bool,
+    /// Everything the program logs is told.
+    pub logs: bool,
 }
 
 /// The door of the run time with this `service.agent.name`, if it has one.

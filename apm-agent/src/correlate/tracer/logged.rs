@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Tracer;
 use crate::{
     bridge::Logged,
-    build::{ErrorEvent, ErrorPlace, failure},
+    build::{Document, EpochMicros, ErrorEvent, ErrorPlace, LogEvent, failure},
     correlate::SpanId,
     exchange::Nanos,
     metadata::ServiceInstance,
@@ -15,6 +15,12 @@ impl Tracer {
     /// An error waits for the end of its transaction, whose id its span does not tell. Outside a trace, and when the
     /// transaction has ended, it goes out at once.
     pub(super) fn logged(&mut self, pid: u32, logged: &Logged, time: Nanos) {
+        if self.capture.log_sending
+            && let Some(bridged) = self.bridged.get(&pid)
+        {
+            let instance = Arc::clone(&bridged.instance);
+            self.publish(&instance, Document::Log(log_event(logged, self.clock.epoch(time))));
+        }
         if !logged.is_error || !self.capture.log_errors {
             return;
         }
@@ -66,5 +72,17 @@ impl Tracer {
             place.transaction = Some(transaction);
         }
         self.publish_error(instance, error);
+    }
+}
+
+/// The record itself. Its transaction is not waited for: trace and span say where it belongs.
+fn log_event(logged: &Logged, time: EpochMicros) -> LogEvent {
+    LogEvent {
+        time,
+        within: logged.context.map(|context| (context.trace, context.span)),
+        level: logged.level.clone(),
+        logger: logged.logger.clone(),
+        message: logged.message.clone(),
+        thrown: logged.thrown.clone(),
     }
 }

@@ -25,7 +25,7 @@ const JSON_MESSAGE: u64 = 8;
 const NEVER: u32 = 6;
 
 /// Loggers (and all whose names begin so) of ASP.NET Core and its HTTP clients.
-const SILENCED: [&str; 5] = [
+pub(super) const SILENCED: [&str; 5] = [
     "Microsoft.AspNetCore.Server.Kestrel",
     "Microsoft.AspNetCore.Diagnostics",
     "Microsoft.AspNetCore.Hosting.Diagnostics",
@@ -100,6 +100,8 @@ pub(super) struct Wanted<'a> {
     pub metrics_interval: Option<Duration>,
     /// Errors the program logs are told.
     pub log_errors: bool,
+    /// Everything the program logs is told.
+    pub logs: bool,
 }
 
 /// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
@@ -115,14 +117,10 @@ pub(super) fn session(wanted: &Wanted) -> CollectTracing {
         buffer_mib: BUFFER_MIB,
         rundown: false,
         stack_walk: false,
-        providers: [
-            Some(diagnostic_source(wanted)),
-            wanted.metrics_interval.map(counters),
-            wanted.log_errors.then(logging),
-        ]
-        .into_iter()
-        .flatten()
-        .collect(),
+        providers: [Some(diagnostic_source(wanted)), wanted.metrics_interval.map(counters), logging(wanted)]
+            .into_iter()
+            .flatten()
+            .collect(),
     }
 }
 
@@ -138,14 +136,23 @@ fn diagnostic_source(wanted: &Wanted) -> Provider {
 /// What is logged as an error, with its template and exception. Loggers on which nothing is told are silenced
 /// altogether: on any other a scope costs an event at its beginning and one at its end, and these have one for each
 /// request or call. What the server and its error pages log is the exception that is told of anyhow.
-fn logging() -> Provider {
-    let silenced = SILENCED.iter().map(|logger| format!(";{logger}:{NEVER}"));
-    Provider {
+///
+/// When all logs are wanted, the program's own filters say what is logged, and nothing is silenced.
+fn logging(wanted: &Wanted) -> Option<Provider> {
+    let (level, filters) = match (wanted.logs, wanted.log_errors) {
+        (true, _) => (LEVEL, "UseAppFilters".to_owned()),
+        (false, true) => {
+            let silenced = SILENCED.iter().map(|logger| format!(";{logger}:{NEVER}"));
+            (ERROR, format!("*:Error{}", silenced.collect::<String>()))
+        }
+        (false, false) => return None,
+    };
+    Some(Provider {
         name: "Microsoft-Extensions-Logging".into(),
         keywords: JSON_MESSAGE,
-        level: ERROR,
-        arguments: format!("FilterSpecs=\"*:Error{}\"", silenced.collect::<String>()),
-    }
+        level,
+        arguments: format!("FilterSpecs=\"{filters}\""),
+    })
 }
 
 /// 27 small events an interval. They have no keyword; the other events of the source have one each, and are not wanted.
@@ -241,6 +248,7 @@ mod tests {
         sources: &[],
         metrics_interval: Some(Duration::from_secs(30)),
         log_errors: true,
+        logs: false,
     };
 
     fn asked(major: u32) -> Vec<String> {
@@ -270,13 +278,10 @@ mod tests {
 
     #[test]
     fn asks_for_logged_errors_only_and_not_for_scopes_of_requests() {
-        let logging = |log_errors| {
-            let session = session(&Wanted { log_errors, ..ALL });
-            session.providers.into_iter().find(|provider| provider.name == "Microsoft-Extensions-Logging")
-        };
-        assert_eq!(logging(false), None);
-        let provider = logging(true).expect("asked for");
-        assert!(provider.arguments.starts_with("FilterSpecs=\"*:Error;Microsoft.AspNetCore.Server.Kestrel:6;"));
+        assert_eq!(logging(&Wanted { log_errors: false, ..ALL }), None);
+        let filters = |logs| logging(&Wanted { logs, ..ALL }).map(|provider| provider.arguments);
+        assert_eq!(filters(true).as_deref(), Some("FilterSpecs=\"UseAppFilters\""));
+        assert!(filters(false).is_some_and(|filters| filters.starts_with("FilterSpecs=\"*:Error;Microsoft.AspNet")));
     }
 
     #[test]

@@ -52,6 +52,7 @@ impl Bridge for EventPipe {
             sources: &settings.sources,
             metrics_interval: settings.metrics_interval,
             log_errors: settings.log_errors,
+            logs: settings.logs,
         };
         let session = Session::start(port, &asking::session(&wanted), PATIENCE).map_err(|error| error.to_string())?;
         let walks =

@@ -3,7 +3,9 @@
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
-    Utf16, exception,
+    Utf16,
+    asking::SILENCED,
+    exception,
     payload::{LogLevel, LogRecord},
     telling::span_id,
 };
@@ -38,13 +40,14 @@ struct Exception {
 /// A record in the bridge's words.
 pub(super) fn logged(record: &LogRecord<'_>) -> Logged {
     let message = record.message.unwrap_or_default().to_capped_string(LONGEST);
+    let logger = record.logger.to_capped_string(LONGEST);
     let arguments: Option<Arguments> = parse(record.arguments_json);
     let template = arguments.and_then(|arguments| arguments.template).map(|text| text.chars().take(LONGEST).collect());
     Logged {
         context: context(record),
-        is_error: record.level >= LogLevel::Error,
+        is_error: record.level >= LogLevel::Error && !SILENCED.iter().any(|silenced| logger.starts_with(silenced)),
         level: format!("{:?}", record.level),
-        logger: record.logger.to_capped_string(LONGEST),
+        logger,
         message,
         template,
         thrown: parse(record.exception_json).and_then(thrown),

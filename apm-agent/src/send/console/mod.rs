@@ -145,8 +145,8 @@ impl Output for ConsoleOutput {
                 }
                 _ => self.writer.write(self.tree.lone_error(instance, error)),
             },
-            // The tree shows what happened; numbers that come every half minute would tear it apart.
-            Document::Metrics(_) => {}
+            // The tree shows what happened; what comes beside it would tear it apart.
+            Document::Metrics(_) | Document::Log(_) => {}
         }
     }
 
