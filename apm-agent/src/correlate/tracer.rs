@@ -2,6 +2,7 @@
 
 mod call;
 mod told;
+mod word;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,6 +14,7 @@ use super::{
     trace_context::{self, Beginning},
 };
 use crate::{
+    bridge::Detail,
     build::{
         Document, ErrorEvent, ErrorPlace, Place, Span,
         compression::{Limits, SpanBuffer},
@@ -137,6 +139,7 @@ pub struct Tracer {
     requests: Requests,
     calls: HashMap<RequestKey, OpenCall>,
     bridged: HashMap<u32, Bridged>,
+    widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
 
@@ -153,6 +156,7 @@ impl Tracer {
             requests: Requests::default(),
             calls: HashMap::new(),
             bridged: HashMap::new(),
+            widened: Vec::new(),
             out: Vec::new(),
         }
     }

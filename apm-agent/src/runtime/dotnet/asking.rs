@@ -6,6 +6,7 @@
 //! source, `/`, event, `:-`, and the properties to be told, each as `name=path`.
 
 use super::{CollectTracing, Provider};
+use crate::bridge::Detail;
 
 /// Largest buffer in the process, MiB. It is taken only as it fills, that is, when we do not read.
 const BUFFER_MIB: u32 = 64;
@@ -50,6 +51,24 @@ pub(super) mod key {
     pub const SERVER: &str = "H";
     /// `SqlConnection.Database`.
     pub const DATABASE: &str = "B";
+    /// `HttpRequest.Method`.
+    pub const METHOD: &str = "M";
+    /// `HttpRequest.Path`.
+    pub const PATH: &str = "U";
+    /// `HttpRequest.QueryString`.
+    pub const QUERY: &str = "G";
+    /// `HttpRequest.Scheme`.
+    pub const SCHEME: &str = "X";
+    /// `HttpRequest.Protocol`.
+    pub const PROTOCOL: &str = "Y";
+    /// `HttpRequest.Headers`.
+    pub const HEADERS: &str = "F";
+    /// `HttpResponse.StatusCode`.
+    pub const CODE: &str = "Z";
+    /// `ConnectionInfo.RemoteIpAddress`.
+    pub const PEER: &str = "L";
+    /// `Activity.StartTimeUtc.Ticks`, 100 ns each since the year 1.
+    pub const BEGAN: &str = "W";
 }
 
 /// Names of events and sources.
@@ -73,6 +92,8 @@ pub(super) struct Wanted<'a> {
     pub sample_rate: f64,
     /// Activity sources of the program to listen to where not all of them can be (.NET 8).
     pub sources: &'a [String],
+    /// What the wire cannot show and is asked for too.
+    pub detail: Detail,
 }
 
 /// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
@@ -113,6 +134,7 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
         key::PORT,
         key::ROUTE
     );
+    let request = if wanted.detail.requests { format!("{request};{}", facts()) } else { request };
     let hosting = |event: &str, more: &str| format!("{}/{event}:-{request}{more}", name::HOSTING);
     let exception = format!(";{}=exception", key::EXCEPTION);
     let place = format!("{}=Id;{}=ParentSpanId", key::ID, key::PARENT);
@@ -132,7 +154,10 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
         hosting(name::REQUEST_FAILED, &exception),
         hosting(name::PAGE_SHOWN, &exception),
         hosting(name::HANDLED, &exception),
-        format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
+        match wanted.detail.statements {
+            true => format!("[AS]{}/Stop:-{whole}", name::NPGSQL),
+            false => format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
+        },
         format!("[AS]{}/Stop:-{whole}", name::HTTP),
     ];
     all.extend(sql_client());
@@ -144,6 +169,24 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
         all.extend(named.map(|source| format!("[AS]{source}/Stop:-{whole}")));
     }
     all
+}
+
+/// What a transaction needs beside its place.
+fn facts() -> String {
+    format!(
+        "{}=httpContext.Request.Method;{}=httpContext.Request.Path.Value;{}=httpContext.Request.QueryString.Value;\
+         {}=httpContext.Request.Scheme;{}=httpContext.Request.Protocol;{}=httpContext.Request.Headers.*Enumerate;\
+         {}=httpContext.Response.StatusCode;{}=httpContext.Connection.RemoteIpAddress;{}=*Activity.StartTimeUtc.Ticks",
+        key::METHOD,
+        key::PATH,
+        key::QUERY,
+        key::SCHEME,
+        key::PROTOCOL,
+        key::HEADERS,
+        key::CODE,
+        key::PEER,
+        key::BEGAN
+    )
 }
 
 /// Traces that begin here are sampled with the user's rate, others as their caller decided. .NET 8 knows no samplers.
@@ -175,7 +218,8 @@ mod tests {
     use super::*;
 
     fn asked(major: u32) -> Vec<String> {
-        specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()] })
+        let detail = Detail::default();
+        specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()], detail })
     }
 
     #[test]
@@ -190,7 +234,8 @@ mod tests {
 
     #[test]
     fn fits_into_a_message() {
-        let session = session(&Wanted { major: 10, sample_rate: 1.0, sources: &[] });
+        let detail = Detail { requests: true, statements: true };
+        let session = session(&Wanted { major: 10, sample_rate: 1.0, sources: &[], detail });
         assert!(!session.stack_walk && !session.rundown);
         // UTF-16, in a message of at most 64 KiB.
         assert!(session.providers[0].arguments.len() * 2 < 32 * 1024);

@@ -8,6 +8,7 @@ use super::{
     telling::Telling,
 };
 use crate::{
+    bridge::Detail,
     config::BridgeSwitches,
     process::Process,
     runtime::{Bridge, BridgeSettings, Line},
@@ -42,18 +43,39 @@ impl Bridge for EventPipe {
         };
         let version =
             port.process_info(PATIENCE).map(|info| info.runtime_version).unwrap_or_default().unwrap_or_default();
-        let wanted = Wanted {
+        let mut wanted = Wanted {
             major: major(&version).unwrap_or(OLDEST),
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
+            detail: Detail::default(),
         };
-        let session = Session::start(port, &asking::session(&wanted), PATIENCE).map_err(|error| error.to_string())?;
-        let walks =
-            if session.walks_stacks() { "; it takes a stack with each event, which makes them dearer" } else { "" };
-        tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}");
-        line.began();
-        listen(session, line).map_err(|error| error.to_string())
+        let mut port = Some(port);
+        while let Some(found) = port {
+            let session = Session::start(found, &asking::session(&wanted), PATIENCE);
+            let session = session.map_err(|error| error.to_string())?;
+            let walks = if session.walks_stacks() { WALKS } else { "" };
+            let more = if wanted.detail == Detail::default() { "" } else { MORE };
+            tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}{more}");
+            line.began(wanted.detail);
+            match listen(session, line, wanted.detail).map_err(|error| error.to_string())? {
+                Left::Ended => break,
+                Left::WantsMore => wanted.detail = wanted.detail.with(line.wanted()),
+            }
+            port = find(process, line).map_err(|absence| absence.to_string())?;
+        }
+        Ok(())
     }
+}
+
+const WALKS: &str = "; it takes a stack with each event, which makes them dearer";
+const MORE: &str = "; it is asked for more, since the wire does not show all of it";
+
+/// Why a session was left.
+enum Left {
+    /// The process or the watch has ended.
+    Ended,
+    /// More is wanted than it was asked for.
+    WantsMore,
 }
 
 /// What is asked for of a run time whose version cannot be read must suit all.
@@ -76,17 +98,19 @@ fn find(process: &Process, line: &Line) -> Result<Option<Port>, Absence> {
     Ok(None)
 }
 
-fn listen(mut session: Session, line: &mut Line) -> Result<(), SessionError> {
+fn listen(mut session: Session, line: &mut Line, detail: Detail) -> Result<Left, SessionError> {
     let mut telling = Telling::default();
     loop {
         let progress = session.read(READ, |item| hear(&mut telling, line, &item))?;
         line.lost(std::mem::take(&mut telling.lost));
         line.pass_on();
         if progress == Progress::Ended {
-            return Ok(());
+            return Ok(Left::Ended);
         }
-        if line.is_ending() {
-            return session.stop(FAREWELL, |item| hear(&mut telling, line, &item));
+        let more = detail.with(line.wanted()) != detail;
+        if line.is_ending() || more {
+            session.stop(FAREWELL, |item| hear(&mut telling, line, &item))?;
+            return Ok(if more { Left::WantsMore } else { Left::Ended });
         }
     }
 }
