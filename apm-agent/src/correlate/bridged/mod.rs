@@ -178,10 +178,10 @@ impl Bridged {
         }
     }
 
-    /// The wire saw a request begin. `whole`: its connection was followed from the first byte.
-    pub(super) fn request_opened(&mut self, key: RequestKey, addresses: &Addresses, whole: bool, time: Nanos) {
-        let port = addresses.remote.port().unwrap_or(0);
-        self.numbering.opened(Connection { id: key.connection, port, whole }, key.serial, time);
+    /// The wire saw a request begin.
+    pub(super) fn request_opened(&mut self, key: RequestKey, request: &OpenRequest) {
+        let connection = Connection { id: key.connection, port: request.peer_port, whole: request.whole };
+        self.numbering.opened(connection, key.serial, request.opened);
         self.requests.insert(key, Request::default());
     }
 
@@ -198,6 +198,12 @@ impl Bridged {
         self.answered.push_back((answered.exchange.closed.time, key));
         request.answered = Some(answered);
         None
+    }
+
+    /// The wire lost a request, or it is none of ours.
+    pub(super) fn request_lost(&mut self, key: RequestKey) {
+        self.requests.remove(&key);
+        self.numbering.given_up(key);
     }
 
     /// The run time told of a request; with it others that had been puzzling may become clear.

@@ -18,7 +18,15 @@ impl Tracer {
     /// The run time of a process of `instance` said something. Nothing it said is heard before [`Said::Began`].
     pub fn told(&mut self, message: &Message, instance: &Arc<ServiceInstance>) {
         if let Said::Began(detail) = message.said {
-            self.bridged.entry(message.pid).or_insert_with(|| Bridged::new(Arc::clone(instance))).detail = detail;
+            let requests = &self.requests;
+            let bridged = self.bridged.entry(message.pid).or_insert_with(|| {
+                let mut bridged = Bridged::new(Arc::clone(instance));
+                for (key, open) in requests.of_process(message.pid) {
+                    bridged.request_opened(key, open);
+                }
+                bridged
+            });
+            bridged.detail = detail;
         }
         self.told_of_ended(message);
     }

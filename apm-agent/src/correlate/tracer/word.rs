@@ -24,6 +24,8 @@ impl Tracer {
             pid,
             thread: None,
             opened,
+            peer_port: ended.remote_port,
+            whole: false,
             place: Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate: None },
             sampled: true,
             decided: false,

@@ -6,9 +6,10 @@ use super::{
     Absence, Item, Port, Progress, Session, SessionError,
     asking::{self, Wanted},
     telling::Telling,
+    threads::Threads,
 };
 use crate::{
-    bridge::Detail,
+    bridge::{CallBegan, Detail, Said},
     config::BridgeSwitches,
     process::Process,
     runtime::{Bridge, BridgeSettings, Line},
@@ -55,9 +56,9 @@ impl Bridge for EventPipe {
             let session = session.map_err(|error| error.to_string())?;
             let walks = if session.walks_stacks() { WALKS } else { "" };
             let more = if wanted.detail == Detail::default() { "" } else { MORE };
-            tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}{more}");
             line.began(wanted.detail);
-            match listen(session, line, wanted.detail).map_err(|error| error.to_string())? {
+            tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}{more}");
+            match listen(session, process, line, wanted.detail).map_err(|error| error.to_string())? {
                 Left::Ended => break,
                 Left::WantsMore => wanted.detail = wanted.detail.with(line.wanted()),
             }
@@ -98,10 +99,10 @@ fn find(process: &Process, line: &Line) -> Result<Option<Port>, Absence> {
     Ok(None)
 }
 
-fn listen(mut session: Session, line: &mut Line, detail: Detail) -> Result<Left, SessionError> {
-    let mut telling = Telling::default();
+fn listen(mut session: Session, process: &Process, line: &mut Line, detail: Detail) -> Result<Left, SessionError> {
+    let (mut telling, mut threads) = (Telling::default(), Threads::of(process));
     loop {
-        let progress = session.read(READ, |item| hear(&mut telling, line, &item))?;
+        let progress = session.read(READ, |item| hear(&mut telling, &mut threads, line, &item))?;
         line.lost(std::mem::take(&mut telling.lost));
         line.pass_on();
         if progress == Progress::Ended {
@@ -109,19 +110,22 @@ fn listen(mut session: Session, line: &mut Line, detail: Detail) -> Result<Left,
         }
         let more = detail.with(line.wanted()) != detail;
         if line.is_ending() || more {
-            session.stop(FAREWELL, |item| hear(&mut telling, line, &item))?;
+            session.stop(FAREWELL, |item| hear(&mut telling, &mut threads, line, &item))?;
             return Ok(if more { Left::WantsMore } else { Left::Ended });
         }
     }
 }
 
-fn hear(telling: &mut Telling, line: &mut Line, item: &Item<'_>) {
+fn hear(telling: &mut Telling, threads: &mut Threads, line: &mut Line, item: &Item<'_>) {
     match item {
-        Item::Event(event) => {
-            if let Some(said) = telling.told(event) {
-                line.say(event.time, said);
-            }
-        }
+        Item::Event(event) => match telling.told(event) {
+            Some(Said::CallBegan(call)) => match threads.ours(call.tid) {
+                Some(tid) => line.say(event.time, Said::CallBegan(CallBegan { tid, ..call })),
+                None => line.lost(1),
+            },
+            Some(said) => line.say(event.time, said),
+            None => {}
+        },
         Item::Lost(messages) => line.lost(*messages),
         Item::Trace(_) => {}
     }

@@ -26,6 +26,7 @@ pub mod port;
 mod recognise;
 pub mod session;
 mod telling;
+mod threads;
 mod utf16;
 
 pub use bridge::EventPipe;
