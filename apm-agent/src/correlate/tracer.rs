@@ -1,6 +1,8 @@
 //! Gives exchanges their place in a trace and turns them into documents.
 
 mod call;
+#[cfg(test)]
+mod tests;
 mod told;
 mod word;
 
