@@ -24,8 +24,9 @@ pub struct Message {
 /// What a run time can say. All but the first two and the last come in the order of their times.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Said {
-    /// From now on it speaks: each request and call that begins later has its messages.
-    Began,
+    /// From now on it speaks: each request and call that begins later has its messages. Said again when what it tells
+    /// changes.
+    Began(Detail),
     /// It speaks no more: what is open is left to the wire.
     Ended,
     /// A request was served.
@@ -47,6 +48,22 @@ pub enum Said {
         /// How many.
         messages: u64,
     },
+}
+
+/// How much a run time tells. What the wire shows is not asked for; what it cannot show (TLS, HTTP/2) is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Detail {
+    /// Of requests all that a transaction needs: [`RequestEnded::facts`].
+    pub requests: bool,
+    /// Of database calls all that a span needs: [`Said::SpanEnded`] instead of [`Said::CallBegan`].
+    pub statements: bool,
+}
+
+impl Detail {
+    /// Both together.
+    pub fn with(self, other: Self) -> Self {
+        Self { requests: self.requests || other.requests, statements: self.statements || other.statements }
+    }
 }
 
 /// Place in a trace, as the run time gave it.
@@ -105,6 +122,29 @@ pub struct RequestEnded {
     pub route: Option<Route>,
     /// Exception that ended it.
     pub exception: Option<Box<Thrown>>,
+    /// What was asked and answered, where the wire may not show it.
+    pub facts: Option<Box<RequestFacts>>,
+}
+
+/// An HTTP request by the run time's word.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestFacts {
+    /// Method.
+    pub method: String,
+    /// Path with query.
+    pub target: String,
+    /// `https` or `http`.
+    pub scheme: String,
+    /// `HTTP/2`.
+    pub protocol: String,
+    /// Request headers.
+    pub headers: Vec<(String, String)>,
+    /// Status answered.
+    pub status: Option<u16>,
+    /// Address of the peer, without port.
+    pub peer: Option<String>,
+    /// When it began, nanoseconds since 1970.
+    pub began: u64,
 }
 
 /// What is known of a route.

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{child::Child, http, privilege, wait};
+use crate::{child::Child, http, privilege, tls::Certificate, wait};
 
 /// Where Debian puts PostgreSQL's server programs.
 pub const DEBIAN_FOLDER: &str = "/usr/lib/postgresql";
@@ -34,6 +34,18 @@ impl Postgres {
     /// # Errors
     /// If PostgreSQL is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// Starts one that can be spoken to in TLS, with this certificate.
+    ///
+    /// # Errors
+    /// Like [`Postgres::start`].
+    pub fn encrypted(certificate: &Certificate) -> Result<Self> {
+        Self::start_with(Some(certificate))
+    }
+
+    fn start_with(certificate: Option<&Certificate>) -> Result<Self> {
         let folder = TempDir::new()?;
         let data = folder.path().join("data");
         fs::create_dir(&data)?;
@@ -48,6 +60,10 @@ impl Postgres {
         let port = http::free_port()?;
         let mut command = server_command("postgres", owner)?;
         command.arg("-D").arg(&data).args(settings(port, &data));
+        if let Some(certificate) = certificate {
+            lend(certificate, &data, owner)?;
+            command.args(["-c", "ssl=on", "-c", "ssl_cert_file=certificate.pem", "-c", "ssl_key_file=key.pem"]);
+        }
         let child = Child::start("postgres", &mut command)?.with_farewell(Signal::INT, Duration::from_secs(20));
         let mut server = Self { child, port, _folder: folder };
         server.child.wait_for_line("ready to accept connections", wait::PATIENCE)?;
@@ -133,6 +149,19 @@ fn settings(port: u16, data: &Path) -> Vec<String> {
         ("dynamic_shared_memory_type", "mmap".to_owned()),
     ];
     pairs.into_iter().flat_map(|(name, value)| ["-c".to_owned(), format!("{name}={value}")]).collect()
+}
+
+/// Puts certificate and key where the server may read them, and nobody else the key.
+fn lend(certificate: &Certificate, data: &Path, owner: Option<(u32, u32)>) -> Result<()> {
+    for (from, name) in [(certificate.certificate(), "certificate.pem"), (certificate.key(), "key.pem")] {
+        let to = data.join(name);
+        fs::copy(from, &to)?;
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o600))?;
+        if let Some((user, group)) = owner {
+            std::os::unix::fs::chown(&to, Some(user), Some(group))?;
+        }
+    }
+    Ok(())
 }
 
 /// User and group to run as: PostgreSQL refuses to be root.

@@ -29,9 +29,22 @@ pub fn cpu_time(pid: u32) -> Duration {
     let nanoseconds = family(pid).into_iter().map(|member| {
         let tasks = fs::read_dir(format!("/proc/{member}/task")).into_iter().flatten().flatten();
         let times = tasks.filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
-        times.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum::<u64>()
+        let living = times.filter_map(|text| text.split(' ').next()?.parse::<u64>().ok()).sum::<u64>();
+        // Threads that have ended are in the process's own figure only, which is coarser.
+        living.max(ticks(member).unwrap_or(0) * TICK_NANOSECONDS)
     });
     Duration::from_nanos(nanoseconds.sum())
+}
+
+/// Nanoseconds of a tick (`USER_HZ` is 100 everywhere).
+const TICK_NANOSECONDS: u64 = 10_000_000;
+
+/// User and system time of a process with all its threads, the ended ones too, in ticks (proc_pid_stat(5)).
+fn ticks(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    let times = rest.split_whitespace().skip(11).take(2);
+    times.map(|time| time.parse::<u64>().ok()).sum()
 }
 
 /// Waits until a process has ended but was not yet waited for, and returns its CPU time. Exact for a program of one

@@ -29,6 +29,10 @@ pub struct OpenRequest {
     pub thread: Option<u32>,
     /// When its first byte was read.
     pub opened: Nanos,
+    /// Port of the peer.
+    pub peer_port: u16,
+    /// Its connection was followed from the first byte.
+    pub whole: bool,
     /// Place of its transaction.
     pub place: Place,
     /// Its trace is recorded.
@@ -90,6 +94,14 @@ impl Requests {
     /// Requests a thread has read and not answered, oldest first.
     pub fn served_by(&self, tid: u32) -> impl Iterator<Item = RequestKey> + '_ {
         self.threads.get(&tid).into_iter().flatten().copied()
+    }
+
+    /// The open requests of a process, oldest first.
+    pub fn of_process(&self, pid: u32) -> Vec<(RequestKey, &OpenRequest)> {
+        let mut open: Vec<_> =
+            self.open.iter().filter(|(_, open)| open.pid == pid).map(|(key, open)| (*key, open)).collect();
+        open.sort_by_key(|(key, open)| (open.opened, key.connection, key.serial));
+        open
     }
 
     /// Number of open requests.

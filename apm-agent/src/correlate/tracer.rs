@@ -2,7 +2,10 @@
 
 mod call;
 mod logged;
+#[cfg(test)]
+mod tests;
 mod told;
+mod word;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -14,6 +17,7 @@ use super::{
     trace_context::{self, Beginning},
 };
 use crate::{
+    bridge::Detail,
     build::{
         Document, ErrorEvent, ErrorPlace, Place, Span,
         compression::{Limits, SpanBuffer},
@@ -138,6 +142,7 @@ pub struct Tracer {
     requests: Requests,
     calls: HashMap<RequestKey, OpenCall>,
     bridged: HashMap<u32, Bridged>,
+    widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
 
@@ -154,6 +159,7 @@ impl Tracer {
             requests: Requests::default(),
             calls: HashMap::new(),
             bridged: HashMap::new(),
+            widened: Vec::new(),
             out: Vec::new(),
         }
     }
@@ -173,6 +179,8 @@ impl Tracer {
             // A run time that says whose a call is need not be guessed at.
             thread: (!mark.polled && bridged.is_none()).then_some(mark.tid),
             opened: at.time,
+            peer_port: party.addresses.remote.port().unwrap_or(0),
+            whole: party.whole,
             place: Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate: None },
             sampled: true,
             decided: false,
@@ -181,7 +189,7 @@ impl Tracer {
             spans: Vec::new(),
         };
         if let Some(bridged) = bridged {
-            bridged.request_opened(key, party.addresses, party.whole, at.time);
+            bridged.request_opened(key, &request);
         }
         if !self.requests.opened(key, request) {
             self.counters.requests_over_limit += 1;
@@ -241,11 +249,14 @@ impl Tracer {
     /// An exchange of a connection on which the service answers is over.
     pub fn request_done(&mut self, party: &Party<'_>, mut exchange: Box<Exchange>) {
         let key = RequestKey { connection: party.connection, serial: exchange.serial };
-        let Some(request) = self.requests.ended(key) else {
-            return;
-        };
-        let Payload::Http(http) = &mut exchange.payload else {
-            self.counters.served_statements += 1;
+        let request = self.requests.ended(key);
+        let is_known = request.is_some();
+        let (Some(request), Payload::Http(http)) = (request, &mut exchange.payload) else {
+            // One that is not known was counted when it began.
+            self.counters.served_statements += u64::from(is_known);
+            if let Some(bridged) = self.bridged.get_mut(&party.pid) {
+                bridged.request_lost(key);
+            }
             return;
         };
         let http = std::mem::take(http);

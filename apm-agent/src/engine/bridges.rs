@@ -4,7 +4,7 @@ use std::{
     collections::{HashMap, VecDeque},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
         mpsc::{Receiver, SyncSender, sync_channel},
     },
     thread::JoinHandle,
@@ -12,10 +12,10 @@ use std::{
 };
 
 use crate::{
-    bridge::Message,
+    bridge::{Detail, Message},
     config::BridgeSwitches,
     process::Proc,
-    runtime::{Bridge, BridgeSettings, Line, bridge_of},
+    runtime::{Bridge, BridgeSettings, Line, bridge_of, pack},
 };
 
 /// Batches on the way to the engine; a bridge that finds the line full waits.
@@ -43,6 +43,7 @@ pub(super) struct Bridges {
 
 struct Running {
     stop: Arc<AtomicBool>,
+    wanted: Arc<AtomicU8>,
     thread: JoinHandle<()>,
 }
 
@@ -76,17 +77,26 @@ impl Bridges {
         }
         let settings = self.settings.clone();
         let stop = Arc::new(AtomicBool::new(false));
-        let line = Line::new(pid, Arc::clone(&stop), Arc::clone(&self.abandoned), self.sender.clone());
+        let wanted = Arc::new(AtomicU8::new(0));
+        let line =
+            Line::new(pid, Arc::clone(&stop), Arc::clone(&wanted), Arc::clone(&self.abandoned), self.sender.clone());
         let broken = Arc::clone(&self.broken);
         let talk = move || talk(bridge, &settings, line, &broken);
         match std::thread::Builder::new().name(format!("bridge {pid}")).spawn(talk) {
             Ok(thread) => {
-                self.running.insert(pid, Running { stop, thread });
+                self.running.insert(pid, Running { stop, wanted, thread });
             }
             Err(error) => {
                 self.refused += 1;
                 tracing::warn!(pid, "the run time cannot be listened to: no thread could be started: {error}");
             }
+        }
+    }
+
+    /// The wire does not show enough of a process: its run time is to tell more.
+    pub(super) fn widen(&mut self, pid: u32, detail: Detail) {
+        if let Some(running) = self.running.get(&pid) {
+            running.wanted.fetch_or(pack(detail), Ordering::Relaxed);
         }
     }
 

@@ -182,6 +182,7 @@ impl<A: Admit> Live<A> {
         for wish in wishes {
             match wish {
                 Wish::Ignore(connection) => self.kernel.ignore_connection(connection),
+                Wish::Widen(pid, detail) => self.desk.bridges.widen(pid, detail),
                 Wish::Forget(connection) => self.kernel.forget_connection(connection),
             }
         }

@@ -18,7 +18,7 @@ use apm_common::event::{DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_POLLED, OPEN_A
 pub use counters::PipelineCounters;
 
 use crate::{
-    bridge::Message,
+    bridge::{Detail, Message},
     clock::Clock,
     config::Capture,
     correlate::{Ids, Mark, Party, Tracer},
@@ -37,6 +37,8 @@ const MOST_CONNECTIONS: usize = apm_common::limits::CONNECTIONS as usize;
 pub enum Wish {
     /// Send no more of this connection.
     Ignore(u64),
+    /// Ask the run time of this process for more: the wire does not show it.
+    Widen(u32, Detail),
     /// Forget this connection: nobody holds it any more.
     Forget(u64),
 }
@@ -101,6 +103,7 @@ impl Pipeline {
             // It has ended; what it said before still belongs to it.
             None => self.tracer.told_of_ended(message),
         }
+        self.wishes.extend(self.tracer.take_widened().map(|(pid, detail)| Wish::Widen(pid, detail)));
         self.deliver(output);
     }
 

@@ -126,6 +126,17 @@ impl Process {
         self.read("status", SMALL).map(|bytes| Status::parse(&bytes))
     }
 
+    /// Its threads: the id in our pid namespace, and the one in the process's own.
+    pub fn threads(&self) -> Vec<(u32, u32)> {
+        let tasks = fs::read_dir(self.root.join("task")).into_iter().flatten().flatten();
+        let ids = tasks.filter_map(|task| {
+            let tid = task.file_name().to_str()?.parse().ok()?;
+            let status = Status::parse(&fs::read(task.path().join("status")).ok()?);
+            Some((tid, status.pid_inside.unwrap_or(tid)))
+        });
+        ids.collect()
+    }
+
     /// Path of the executable as the process sees it, ` (deleted)` removed. `None` for kernel threads and when we may
     /// not look.
     pub fn executable(&self) -> Option<PathBuf> {

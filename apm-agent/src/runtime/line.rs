@@ -4,14 +4,14 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU8, Ordering},
         mpsc::{SyncSender, TrySendError},
     },
     time::Duration,
 };
 
 use crate::{
-    bridge::{Message, Said},
+    bridge::{Detail, Message, Said},
     clock,
     exchange::Nanos,
 };
@@ -19,6 +19,15 @@ use crate::{
 /// How long messages are kept back to bring them in order: a run time hands them over in batches, thread by thread
 /// (.NET: every 100 ms, later when the processor is busy).
 const HOLD: Nanos = 700_000_000;
+
+/// Bits of what is wanted beyond the least.
+const WANT_REQUESTS: u8 = 1;
+const WANT_STATEMENTS: u8 = 2;
+
+/// What is wanted, in one number for two threads.
+pub fn pack(detail: Detail) -> u8 {
+    u8::from(detail.requests) * WANT_REQUESTS | u8::from(detail.statements) * WANT_STATEMENTS
+}
 
 /// Most messages kept back.
 const MOST_HELD: usize = 1 << 18;
@@ -31,6 +40,7 @@ pub struct Line {
     /// The process.
     pub pid: u32,
     asked_to_stop: Arc<AtomicBool>,
+    wanted: Arc<AtomicU8>,
     abandoned: Arc<AtomicBool>,
     engine: SyncSender<Vec<Message>>,
     held: BTreeMap<Nanos, Vec<Said>>,
@@ -39,14 +49,15 @@ pub struct Line {
 }
 
 impl Line {
-    /// A line for `pid`. `asked_to_stop`: the talk should end; `abandoned`: nobody listens any more.
+    /// A line for `pid`. `asked_to_stop`: the talk should end; `wanted`: how much is to be told; `abandoned`: nobody listens any more.
     pub fn new(
         pid: u32,
         asked_to_stop: Arc<AtomicBool>,
+        wanted: Arc<AtomicU8>,
         abandoned: Arc<AtomicBool>,
         engine: SyncSender<Vec<Message>>,
     ) -> Self {
-        Self { pid, asked_to_stop, abandoned, engine, held: BTreeMap::new(), count: 0, lost: 0 }
+        Self { pid, asked_to_stop, wanted, abandoned, engine, held: BTreeMap::new(), count: 0, lost: 0 }
     }
 
     /// The talk should end.
@@ -54,9 +65,15 @@ impl Line {
         self.asked_to_stop.load(Ordering::Relaxed)
     }
 
+    /// How much the run time is to tell: the more it has to, the more it costs.
+    pub fn wanted(&self) -> Detail {
+        let wanted = self.wanted.load(Ordering::Relaxed);
+        Detail { requests: wanted & WANT_REQUESTS != 0, statements: wanted & WANT_STATEMENTS != 0 }
+    }
+
     /// The run time speaks from now on.
-    pub fn began(&self) {
-        self.send(vec![self.message(clock::monotonic(), Said::Began)]);
+    pub fn began(&self, detail: Detail) {
+        self.send(vec![self.message(clock::monotonic(), Said::Began(detail))]);
     }
 
     /// Something was said.

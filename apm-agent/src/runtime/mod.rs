@@ -27,7 +27,7 @@ mod php;
 mod python;
 mod ruby;
 
-pub use line::Line;
+pub use line::{Line, pack};
 
 /// Run times, most telling evidence first; `native` takes what is left.
 pub static RUNTIMES: &[&dyn Runtime] = &[

@@ -50,7 +50,10 @@ pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
     let folder = TempDir::new()?;
     let mut arguments = target.selection();
     arguments.extend(["--file".to_owned(), folder.path().join("documents.ndjson").display().to_string()]);
-    let agent = Agent::run(&arguments)?;
+    let mut agent = Agent::run(&arguments)?;
+    if let Some(line) = target.ready() {
+        agent.wait_for_line(line)?;
+    }
     process::pin(agent.pid(), AGENT_CORE)?;
     let before = process::cpu_time(agent.pid());
     let watched = target.run(load, duration)?;

@@ -5,6 +5,7 @@ use std::{fs, process::Command, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     child::Child,
+    dotnet::{Framework, Web},
     load::{self, Measured, Steady, percentile},
     nginx::Nginx,
     postgres::Postgres,
@@ -31,19 +32,26 @@ pub enum Scenario {
     Nginx,
     /// gunicorn with psycopg2, one query per request.
     Gunicorn,
+    /// ASP.NET Core with Npgsql, one query per request, with the standard template's logging.
+    Dotnet,
+    /// The same, with the bridge to .NET off: what the wire alone costs.
+    DotnetWire,
     /// pgbench, watched as a client.
     Pgbench,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 3] = [Scenario::Nginx, Scenario::Gunicorn, Scenario::Pgbench];
+    pub const ALL: [Scenario; 5] =
+        [Scenario::Nginx, Scenario::Gunicorn, Scenario::Dotnet, Scenario::DotnetWire, Scenario::Pgbench];
 
     /// Name in tables and JSON.
     pub fn name(self) -> &'static str {
         match self {
             Scenario::Nginx => "nginx, small page, keep-alive",
             Scenario::Gunicorn => "gunicorn + psycopg2, one query",
+            Scenario::Dotnet => "ASP.NET Core + Npgsql, one query",
+            Scenario::DotnetWire => "ASP.NET Core + Npgsql, bridge off",
             Scenario::Pgbench => "pgbench -S as a client",
         }
     }
@@ -59,6 +67,12 @@ impl Scenario {
                 let database = pinned_database()?;
                 let program = Program::start_with(App::Gunicorn, &database, &PINNED)?;
                 Target::Gunicorn { program, _database: database }
+            }
+            Scenario::Dotnet | Scenario::DotnetWire => {
+                let database = pinned_database()?;
+                let program = Web::on(Framework::Net10).database(&database).behind(&PINNED);
+                let program = program.variable("Logging__LogLevel__Microsoft.AspNetCore", "Warning").start()?;
+                Target::Dotnet { program, _database: database, bridge: self == Scenario::Dotnet }
             }
             Scenario::Pgbench => {
                 let database = pinned_database()?;
@@ -106,6 +120,15 @@ pub enum Target {
         /// What it asks; ends with it.
         _database: Postgres,
     },
+    /// See [`Scenario::Dotnet`] and [`Scenario::DotnetWire`].
+    Dotnet {
+        /// The service.
+        program: Program,
+        /// What it asks; ends with it.
+        _database: Postgres,
+        /// The run time is listened to.
+        bridge: bool,
+    },
     /// See [`Scenario::Pgbench`]; the client is started for each run.
     Pgbench(Postgres),
 }
@@ -138,8 +161,16 @@ impl Target {
         match self {
             Target::Nginx(nginx) => vec!["--pid".to_owned(), nginx.pid().to_string()],
             Target::Gunicorn { program, .. } => vec!["--pid".to_owned(), program.pid().to_string()],
+            Target::Dotnet { program, bridge, .. } => {
+                vec!["--pid".to_owned(), program.pid().to_string(), format!("--dotnet-bridge={bridge}")]
+            }
             Target::Pgbench(_) => vec!["--exe".to_owned(), PGBENCH.to_owned()],
         }
+    }
+
+    /// What the agent says when all of it is in place.
+    pub fn ready(&self) -> Option<&'static str> {
+        matches!(self, Target::Dotnet { bridge: true, .. }).then_some("listening to .NET")
     }
 
     /// Puts it under load once.
@@ -150,6 +181,7 @@ impl Target {
         match self {
             Target::Nginx(nginx) => serve(nginx.pid(), nginx.port(), "/", true, load, duration),
             Target::Gunicorn { program, .. } => serve(program.pid(), program.port(), "/item/7", false, load, duration),
+            Target::Dotnet { program, .. } => serve(program.pid(), program.port(), "/one/7", true, load, duration),
             Target::Pgbench(database) => pgbench(database, load, duration),
         }
     }

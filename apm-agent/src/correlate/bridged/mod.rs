@@ -21,7 +21,7 @@ pub(super) use tree::{Held, Put, Root};
 
 use super::{OpenRequest, RequestKey, SpanId, TraceId};
 use crate::{
-    bridge::{CallBegan, RequestEnded, SpanEnded},
+    bridge::{CallBegan, Detail, RequestEnded, SpanEnded},
     build::{destination::Addresses, span::CallParts},
     exchange::{Exchange, Http, Nanos, Payload},
     metadata::ServiceInstance,
@@ -29,6 +29,9 @@ use crate::{
 
 /// How long, in the run time's own time, the other half of a request or call is waited for.
 const GRACE: Nanos = 2_000_000_000;
+
+/// So many requests or calls that the wire does not show, and a fifth of all, and the run time is asked to tell more.
+const MISSED: u64 = 5;
 
 /// Most messages about requests that are kept because the request they mean is not certain yet.
 const MOST_PUZZLING: usize = 4096;
@@ -103,8 +106,8 @@ pub(super) enum Told {
 pub(super) struct Alone {
     pub(super) requests: Vec<Box<Answered>>,
     pub(super) calls: Vec<(Box<Called>, Known)>,
-    /// Requests the run time told of that the wire never showed.
-    pub(super) unseen: Vec<(Nanos, RequestEnded)>,
+    /// Requests the run time told of that are not known on the wire; and whether a connection to their peer is.
+    pub(super) unseen: Vec<(Nanos, RequestEnded, bool)>,
 }
 
 /// One process.
@@ -112,6 +115,11 @@ pub(super) struct Bridged {
     pub(super) instance: Arc<ServiceInstance>,
     pub(super) tree: Tree,
     pub(super) logs: Logs,
+    /// What the run time tells.
+    pub(super) detail: Detail,
+    /// Requests seen on both sides, and by the run time alone.
+    seen: u64,
+    unseen: u64,
     numbering: Numbering,
     requests: HashMap<RequestKey, Request>,
     answered: VecDeque<(Nanos, RequestKey)>,
@@ -140,6 +148,9 @@ impl Bridged {
             instance,
             tree: Tree::default(),
             logs: Logs::default(),
+            detail: Detail::default(),
+            seen: 0,
+            unseen: 0,
             numbering: Numbering::default(),
             requests: HashMap::new(),
             answered: VecDeque::new(),
@@ -163,10 +174,19 @@ impl Bridged {
         requests + calls + self.tree.len() + self.logs.len()
     }
 
-    /// The wire saw a request begin. `whole`: its connection was followed from the first byte.
-    pub(super) fn request_opened(&mut self, key: RequestKey, addresses: &Addresses, whole: bool, time: Nanos) {
-        let port = addresses.remote.port().unwrap_or(0);
-        self.numbering.opened(Connection { id: key.connection, port, whole }, key.serial, time);
+    /// What the run time should tell besides, because the wire does not show it.
+    pub(super) fn wants(&self) -> Detail {
+        let hidden = |hidden: u64, shown: u64| hidden >= MISSED && hidden * 4 >= shown;
+        Detail {
+            requests: hidden(self.unseen, self.seen),
+            statements: hidden(self.threads.unfollowed, self.threads.followed),
+        }
+    }
+
+    /// The wire saw a request begin.
+    pub(super) fn request_opened(&mut self, key: RequestKey, request: &OpenRequest) {
+        let connection = Connection { id: key.connection, port: request.peer_port, whole: request.whole };
+        self.numbering.opened(connection, key.serial, request.opened);
         self.requests.insert(key, Request::default());
     }
 
@@ -183,6 +203,12 @@ impl Bridged {
         self.answered.push_back((answered.exchange.closed.time, key));
         request.answered = Some(answered);
         None
+    }
+
+    /// The wire lost a request, or it is none of ours.
+    pub(super) fn request_lost(&mut self, key: RequestKey) {
+        self.requests.remove(&key);
+        self.numbering.given_up(key);
     }
 
     /// The run time told of a request; with it others that had been puzzling may become clear.
@@ -207,6 +233,7 @@ impl Bridged {
             return;
         };
         let Some(request) = self.requests.get_mut(&key) else { return };
+        self.seen += 1;
         match request.answered.take() {
             Some(answered) => {
                 self.requests.remove(&key);
@@ -305,7 +332,11 @@ impl Bridged {
             alone.calls.extend(self.give_up(key));
         }
         while self.puzzling.front().is_some_and(|(told, _)| *told < before || self.puzzling.len() > MOST_PUZZLING) {
-            alone.unseen.extend(self.puzzling.pop_front());
+            if let Some((told, ended)) = self.puzzling.pop_front() {
+                let connected = self.numbering.knows_port(ended.remote_port);
+                self.unseen += u64::from(!connected);
+                alone.unseen.push((told, ended, connected));
+            }
         }
         while let Some((_, connection)) = self.closed.pop_front_if(|(closed, _)| *closed < before) {
             self.sessions.remove(&connection);
@@ -333,6 +364,8 @@ impl Bridged {
         let known = match (over.carried, &over.exchange.payload) {
             (Some(carried), _) => Known::Span(self.spans.remove(&carried.span)?),
             (None, Payload::Http(_)) => Known::Nothing,
+            // The run time tells of the statement itself.
+            (None, Payload::Sql(_)) if self.detail.statements => Known::Internal,
             (None, Payload::Sql(sql)) => match (call.announced?, self.sessions.get(&key.connection)) {
                 (Some(announced), _) => {
                     self.sessions.insert(key.connection, announced);

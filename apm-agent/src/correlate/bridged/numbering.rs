@@ -71,6 +71,11 @@ impl Numbering {
         Some(RequestKey { connection, serial })
     }
 
+    /// A connection to a peer with this port is known: a request on it may be meant.
+    pub(super) fn knows_port(&self, port: u16) -> bool {
+        self.ports.contains_key(&port)
+    }
+
     /// Nobody waits for this request any more.
     pub(super) fn given_up(&mut self, key: RequestKey) {
         if let Some(served) = self.served.get_mut(&key.connection) {
@@ -166,6 +171,7 @@ mod tests {
             ordinal: ordinal.map(|(name, number)| (name.to_owned(), number)),
             route: None,
             exception: None,
+            facts: None,
         }
     }
 

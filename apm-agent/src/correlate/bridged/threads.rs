@@ -18,6 +18,9 @@ const MOST_KEPT: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Threads {
     threads: HashMap<u32, Thread>,
+    /// Announcements that a call followed, and such that none did.
+    pub(super) followed: u64,
+    pub(super) unfollowed: u64,
 }
 
 #[derive(Debug, Default)]
@@ -69,9 +72,12 @@ impl Threads {
     /// Forgets what lies before `time`, when every call begun before has its answer.
     pub(super) fn forget_before(&mut self, time: Nanos) {
         let before = time.saturating_sub(LONGEST);
+        let (followed, unfollowed) = (&mut self.followed, &mut self.unfollowed);
         self.threads.retain(|_, thread| {
-            while thread.began.front().is_some_and(|(said, _)| *said < before) {
-                thread.began.pop_front();
+            while let Some((said, _)) = thread.began.pop_front_if(|(said, _)| *said < before) {
+                let next = thread.began.front().map_or(Nanos::MAX, |(next, _)| *next);
+                let call = thread.opened.iter().any(|(opened, _)| (said..next).contains(opened));
+                *(if call { &mut *followed } else { &mut *unfollowed }) += 1;
             }
             while thread.opened.front().is_some_and(|(opened, _)| *opened < before) {
                 thread.opened.pop_front();

@@ -7,7 +7,7 @@ use super::{
     Tracer, duration, error_place,
 };
 use crate::{
-    bridge::{Context, Message, RequestEnded, Said, SpanEnded, SpanKind, Threw, Thrown},
+    bridge::{Context, Detail, Message, RequestEnded, Said, SpanEnded, SpanKind, Threw, Thrown},
     build::{Document, ErrorEvent, ErrorPlace, Place, activity, compression::SpanBuffer, failure, route, url},
     correlate::{SpanId, trace_context},
     exchange::{Exchange, Nanos, Payload},
@@ -17,8 +17,16 @@ use crate::{
 impl Tracer {
     /// The run time of a process of `instance` said something. Nothing it said is heard before [`Said::Began`].
     pub fn told(&mut self, message: &Message, instance: &Arc<ServiceInstance>) {
-        if message.said == Said::Began {
-            self.bridged.entry(message.pid).or_insert_with(|| Bridged::new(Arc::clone(instance)));
+        if let Said::Began(detail) = message.said {
+            let requests = &self.requests;
+            let bridged = self.bridged.entry(message.pid).or_insert_with(|| {
+                let mut bridged = Bridged::new(Arc::clone(instance));
+                for (key, open) in requests.of_process(message.pid) {
+                    bridged.request_opened(key, open);
+                }
+                bridged
+            });
+            bridged.detail = detail;
         }
         self.told_of_ended(message);
     }
@@ -27,7 +35,7 @@ impl Tracer {
     pub fn told_of_ended(&mut self, message: &Message) {
         let (pid, time) = (message.pid, message.time);
         match &message.said {
-            Said::Began | Said::Metrics(_) => {}
+            Said::Began(_) | Said::Metrics(_) => {}
             Said::Ended => self.bridge_ended(pid),
             Said::RequestEnded(ended) => {
                 self.heard(pid, time);
@@ -82,6 +90,11 @@ impl Tracer {
         }
     }
 
+    /// Processes whose run times should tell more, since the last call.
+    pub fn take_widened(&mut self) -> std::vec::Drain<'_, (u32, Detail)> {
+        self.widened.drain(..)
+    }
+
     /// What waits for the other half.
     pub fn waiting(&self) -> usize {
         self.bridged.values().map(Bridged::waiting).sum()
@@ -104,9 +117,16 @@ impl Tracer {
         for (called, known) in alone.calls {
             self.call_joined(pid, *called, known);
         }
-        for (told, ended) in alone.unseen {
+        if let Some(bridged) = self.bridged.get(&pid)
+            && bridged.detail.with(bridged.wants()) != bridged.detail
+        {
+            self.widened.push((pid, bridged.wants()));
+        }
+        for (told, ended, connected) in alone.unseen {
             self.counters.requests_unseen += 1;
-            if let Some(context) = ended.context {
+            if let Some(answered) = self.by_its_word(pid, &ended, told).filter(|_| !connected) {
+                self.request_joined(pid, (Box::new(answered), Some(ended)), told);
+            } else if let Some(context) = ended.context {
                 self.close(pid, Root { id: context.span, reported: true }, told);
             }
         }

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use super::{CollectTracing, Provider};
+use crate::bridge::Detail;
 
 /// Largest buffer in the process, MiB. It is taken only as it fills, that is, when we do not read.
 const BUFFER_MIB: u32 = 64;
@@ -73,6 +74,24 @@ pub(super) mod key {
     pub const SERVER: &str = "H";
     /// `SqlConnection.Database`.
     pub const DATABASE: &str = "B";
+    /// `HttpRequest.Method`.
+    pub const METHOD: &str = "M";
+    /// `HttpRequest.Path`.
+    pub const PATH: &str = "U";
+    /// `HttpRequest.QueryString`.
+    pub const QUERY: &str = "G";
+    /// `HttpRequest.Scheme`.
+    pub const SCHEME: &str = "X";
+    /// `HttpRequest.Protocol`.
+    pub const PROTOCOL: &str = "Y";
+    /// `HttpRequest.Headers`.
+    pub const HEADERS: &str = "F";
+    /// `HttpResponse.StatusCode`.
+    pub const CODE: &str = "Z";
+    /// `ConnectionInfo.RemoteIpAddress`.
+    pub const PEER: &str = "L";
+    /// `Activity.StartTimeUtc.Ticks`, 100 ns each since the year 1.
+    pub const BEGAN: &str = "W";
 }
 
 /// Names of events and sources.
@@ -102,6 +121,8 @@ pub(super) struct Wanted<'a> {
     pub log_errors: bool,
     /// Everything the program logs is told.
     pub logs: bool,
+    /// What the wire cannot show and is asked for too.
+    pub detail: Detail,
 }
 
 /// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
@@ -181,6 +202,7 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
         key::PORT,
         key::ROUTE
     );
+    let request = if wanted.detail.requests { format!("{request};{}", facts()) } else { request };
     let hosting = |event: &str, more: &str| format!("{}/{event}:-{request}{more}", name::HOSTING);
     let exception = format!(";{}=exception", key::EXCEPTION);
     let place = format!("{}=Id;{}=ParentSpanId", key::ID, key::PARENT);
@@ -200,7 +222,10 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
         hosting(name::REQUEST_FAILED, &exception),
         hosting(name::PAGE_SHOWN, &exception),
         hosting(name::HANDLED, &exception),
-        format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
+        match wanted.detail.statements {
+            true => format!("[AS]{}/Stop:-{whole}", name::NPGSQL),
+            false => format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
+        },
         format!("[AS]{}/Stop:-{whole}", name::HTTP),
     ];
     all.extend(sql_client());
@@ -212,6 +237,24 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
         all.extend(named.map(|source| format!("[AS]{source}/Stop:-{whole}")));
     }
     all
+}
+
+/// What a transaction needs beside its place.
+fn facts() -> String {
+    format!(
+        "{}=httpContext.Request.Method;{}=httpContext.Request.Path.Value;{}=httpContext.Request.QueryString.Value;\
+         {}=httpContext.Request.Scheme;{}=httpContext.Request.Protocol;{}=httpContext.Request.Headers.*Enumerate;\
+         {}=httpContext.Response.StatusCode;{}=httpContext.Connection.RemoteIpAddress;{}=*Activity.StartTimeUtc.Ticks",
+        key::METHOD,
+        key::PATH,
+        key::QUERY,
+        key::SCHEME,
+        key::PROTOCOL,
+        key::HEADERS,
+        key::CODE,
+        key::PEER,
+        key::BEGAN
+    )
 }
 
 /// Traces that begin here are sampled with the user's rate, others as their caller decided. .NET 8 knows no samplers.
@@ -249,6 +292,7 @@ mod tests {
         metrics_interval: Some(Duration::from_secs(30)),
         log_errors: true,
         logs: false,
+        detail: Detail { requests: false, statements: false },
     };
 
     fn asked(major: u32) -> Vec<String> {
@@ -286,7 +330,8 @@ mod tests {
 
     #[test]
     fn fits_into_a_message() {
-        let session = session(&ALL);
+        let detail = Detail { requests: true, statements: true };
+        let session = session(&Wanted { detail, ..ALL });
         assert!(!session.stack_walk && !session.rundown);
         // UTF-16, in a message of at most 64 KiB.
         assert!(session.providers[0].arguments.len() * 2 < 32 * 1024);

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use super::{
     Absence, Item, Port, Progress, Session, SessionError,
     asking::{self, Wanted},
+    counters::Counters,
     telling::Telling,
+    threads::Threads,
 };
 use crate::{
-    bridge::Said,
+    bridge::{CallBegan, Detail, Said},
     config::BridgeSwitches,
     process::Process,
     runtime::{Bridge, BridgeSettings, Line},
@@ -46,21 +48,42 @@ impl Bridge for EventPipe {
         };
         let version =
             port.process_info(PATIENCE).map(|info| info.runtime_version).unwrap_or_default().unwrap_or_default();
-        let wanted = Wanted {
+        let mut wanted = Wanted {
             major: major(&version).unwrap_or(OLDEST),
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
             metrics_interval: settings.metrics_interval,
             log_errors: settings.log_errors,
             logs: settings.logs,
+            detail: Detail::default(),
         };
-        let session = Session::start(port, &asking::session(&wanted), PATIENCE).map_err(|error| error.to_string())?;
-        let walks =
-            if session.walks_stacks() { "; it takes a stack with each event, which makes them dearer" } else { "" };
-        tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}");
-        line.began();
-        listen(session, line).map_err(|error| error.to_string())
+        let (mut port, mut counters) = (Some(port), Counters::default());
+        while let Some(found) = port {
+            let session = Session::start(found, &asking::session(&wanted), PATIENCE);
+            let session = session.map_err(|error| error.to_string())?;
+            let walks = if session.walks_stacks() { WALKS } else { "" };
+            let more = if wanted.detail == Detail::default() { "" } else { MORE };
+            line.began(wanted.detail);
+            tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}{more}");
+            match listen(session, process, line, &mut counters, wanted.detail).map_err(|error| error.to_string())? {
+                Left::Ended => break,
+                Left::WantsMore => wanted.detail = wanted.detail.with(line.wanted()),
+            }
+            port = find(process, line).map_err(|absence| absence.to_string())?;
+        }
+        Ok(())
     }
+}
+
+const WALKS: &str = "; it takes a stack with each event, which makes them dearer";
+const MORE: &str = "; it is asked for more, since the wire does not show all of it";
+
+/// Why a session was left.
+enum Left {
+    /// The process or the watch has ended.
+    Ended,
+    /// More is wanted than it was asked for.
+    WantsMore,
 }
 
 /// What is asked for of a run time whose version cannot be read must suit all.
@@ -83,38 +106,49 @@ fn find(process: &Process, line: &Line) -> Result<Option<Port>, Absence> {
     Ok(None)
 }
 
-fn listen(mut session: Session, line: &mut Line) -> Result<(), SessionError> {
-    let mut telling = Telling::default();
+fn listen(
+    mut session: Session,
+    process: &Process,
+    line: &mut Line,
+    counters: &mut Counters,
+    detail: Detail,
+) -> Result<Left, SessionError> {
+    let (mut telling, mut threads) = (Telling::default(), Threads::of(process));
     loop {
-        let progress = session.read(READ, |item| hear(&mut telling, line, &item))?;
+        let progress = session.read(READ, |item| hear(&mut telling, &mut threads, counters, line, &item))?;
         line.lost(std::mem::take(&mut telling.lost));
-        measured(&mut telling, line, Instant::now().checked_sub(SETTLED));
+        measured(counters, line, Instant::now().checked_sub(SETTLED));
         line.pass_on();
         if progress == Progress::Ended {
-            return Ok(());
+            return Ok(Left::Ended);
         }
-        if line.is_ending() {
-            let stopped = session.stop(FAREWELL, |item| hear(&mut telling, line, &item));
-            measured(&mut telling, line, None);
-            return stopped;
+        let more = detail.with(line.wanted()) != detail;
+        if line.is_ending() || more {
+            session.stop(FAREWELL, |item| hear(&mut telling, &mut threads, counters, line, &item))?;
+            measured(counters, line, None);
+            return Ok(if more { Left::WantsMore } else { Left::Ended });
         }
     }
 }
 
 /// Passes on the counters of an interval, if the last of them came before `until`.
-fn measured(telling: &mut Telling, line: &mut Line, until: Option<Instant>) {
-    if let Some((time, samples)) = telling.counters.take(until) {
+fn measured(counters: &mut Counters, line: &mut Line, until: Option<Instant>) {
+    if let Some((time, samples)) = counters.take(until) {
         line.say(time, Said::Metrics(samples));
     }
 }
 
-fn hear(telling: &mut Telling, line: &mut Line, item: &Item<'_>) {
+fn hear(telling: &mut Telling, threads: &mut Threads, counters: &mut Counters, line: &mut Line, item: &Item<'_>) {
     match item {
-        Item::Event(event) => {
-            if let Some(said) = telling.told(event) {
-                line.say(event.time, said);
-            }
-        }
+        Item::Event(event) if counters.hear(event) => {}
+        Item::Event(event) => match telling.told(event) {
+            Some(Said::CallBegan(call)) => match threads.ours(call.tid) {
+                Some(tid) => line.say(event.time, Said::CallBegan(CallBegan { tid, ..call })),
+                None => line.lost(1),
+            },
+            Some(said) => line.say(event.time, said),
+            None => {}
+        },
         Item::Lost(messages) => line.lost(*messages),
         Item::Trace(_) => {}
     }

@@ -1,5 +1,7 @@
 //! What a program logs (`ILogger`).
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, de::DeserializeOwned};
 
 use super::{
@@ -20,12 +22,8 @@ const LONGEST: usize = 10_240;
 /// Characters read of a JSON text; an event holds no more.
 const LONGEST_JSON: usize = 65_536;
 
-/// Arguments of a message; all but its template is passed over.
-#[derive(Deserialize)]
-struct Arguments {
-    #[serde(rename = "{OriginalFormat}")]
-    template: Option<String>,
-}
+/// Among the arguments of a message: its template.
+const TEMPLATE: &str = "{OriginalFormat}";
 
 /// An exception; all is missing where there is none.
 #[derive(Deserialize)]
@@ -41,15 +39,15 @@ struct Exception {
 pub(super) fn logged(record: &LogRecord<'_>) -> Logged {
     let message = record.message.unwrap_or_default().to_capped_string(LONGEST);
     let logger = record.logger.to_capped_string(LONGEST);
-    let arguments: Option<Arguments> = parse(record.arguments_json);
-    let template = arguments.and_then(|arguments| arguments.template).map(|text| text.chars().take(LONGEST).collect());
+    let arguments: Option<HashMap<String, serde_json::Value>> = parse(record.arguments_json);
+    let template = arguments.as_ref().and_then(|arguments| arguments.get(TEMPLATE)?.as_str());
     Logged {
         context: context(record),
         is_error: record.level >= LogLevel::Error && !SILENCED.iter().any(|silenced| logger.starts_with(silenced)),
         level: format!("{:?}", record.level),
         logger,
         message,
-        template,
+        template: template.map(|text| text.chars().take(LONGEST).collect()),
         thrown: parse(record.exception_json).and_then(thrown),
     }
 }

@@ -28,6 +28,7 @@ pub mod port;
 mod recognise;
 pub mod session;
 mod telling;
+mod threads;
 mod utf16;
 
 pub use bridge::EventPipe;

@@ -67,8 +67,8 @@ impl Runtime for DotNet {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "TLS: .NET loads the system's OpenSSL, which is not hooked yet; encrypted connections give no transactions and spans",
-            "a request moves between threads at each `await`, so a call is linked to its request only while it stays on one; others are told as transactions of their own",
+            "what the run time does not tell through its diagnostics port (`dotnet_bridge`) comes from the wire alone: without the port there are no parents, routes and exceptions, and nothing of what TLS hides",
+            ".NET 8 takes a stack with each event, which makes them dearer, and its activity sources have to be named (`dotnet_activity_sources`)",
         ]
     }
 }

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use super::{
     Event, Utf16,
     asking::{key, name},
-    counters::Counters,
     logged,
     payload::{Arguments, LogRecord, SourceEvent},
 };
 use crate::{
-    bridge::{CallBegan, Context, RequestEnded, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown},
+    bridge::{
+        CallBegan, Context, RequestEnded, RequestFacts, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown,
+    },
     build::route,
     correlate::{SpanId, TraceId, trace_context},
     exchange::{Nanos, TraceHeaders},
@@ -33,8 +34,6 @@ const TICK: u64 = 100;
 pub(super) struct Telling {
     /// SqlClient's commands under way, by operation.
     commands: HashMap<String, Command>,
-    /// Counters of the interval that is being told.
-    pub counters: Counters,
     /// Commands not remembered because there were too many.
     pub lost: u64,
 }
@@ -80,9 +79,6 @@ impl Values<'_> {
 impl Telling {
     /// What an event says.
     pub(super) fn told(&mut self, event: &Event<'_>) -> Option<Said> {
-        if self.counters.hear(event) {
-            return None;
-        }
         // The other form a record may be told in has no arguments; it is not asked for.
         if let Some(record) = LogRecord::read(event).filter(|record| record.arguments_json.is_some()) {
             return Some(Said::Logged(Box::new(logged::logged(&record))));
@@ -203,9 +199,28 @@ fn hosting(name: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
         remote_port: values.number(key::PORT).and_then(|port| u16::try_from(port).ok()).unwrap_or(0),
         ordinal: values.text(key::IDENTIFIER).and_then(|text| ordinal(&text)),
         route: values.text(key::ROUTE).map(|text| name_route(pairs(&text))),
+        facts: facts(values).map(Box::new),
         exception: values.exception().map(Box::new),
     })))
 }
+
+/// All of a request, where it was asked for.
+fn facts(values: &Values<'_>) -> Option<RequestFacts> {
+    let path = values.text(key::PATH).unwrap_or_default();
+    Some(RequestFacts {
+        method: values.text(key::METHOD)?,
+        target: path + &values.text(key::QUERY).unwrap_or_default(),
+        scheme: values.text(key::SCHEME).unwrap_or_default(),
+        protocol: values.text(key::PROTOCOL).unwrap_or_default(),
+        headers: values.capped(key::HEADERS, 4 * LONGEST_VALUE).map(|text| pairs(&text)).unwrap_or_default(),
+        status: values.number(key::CODE).and_then(|code| u16::try_from(code).ok()),
+        peer: values.text(key::PEER),
+        began: values.number(key::BEGAN)?.checked_sub(TICKS_TO_1970)?.checked_mul(TICK)?,
+    })
+}
+
+/// Ticks from the year 1 to 1970 (`DateTime.UnixEpoch.Ticks`).
+const TICKS_TO_1970: u64 = 621_355_968_000_000_000;
 
 /// Controllers and pages have names; of others the values are known.
 fn name_route(values: Vec<(String, String)>) -> Route {

@@ -1,0 +1,261 @@
+//! Joining what a run time says with what the wire shows, event by event.
+
+use super::*;
+use crate::{
+    bridge::{CallBegan, Context, Message, RequestEnded, RequestFacts, Said, SpanEnded, SpanKind, SpanStatus},
+    build::{Transaction, destination::Endpoint, sample},
+    correlate::TraceId,
+};
+
+const PID: u32 = 7;
+const PORT: u16 = 40_000;
+const SECOND: Nanos = 1_000_000_000;
+
+/// A tracer, and what the wire and the run time of one process tell it.
+struct Stage {
+    tracer: Tracer,
+    instance: Arc<ServiceInstance>,
+    addresses: Addresses,
+}
+
+fn context(span: u64, parent: Option<u64>) -> Context {
+    Context { trace: TraceId(0xabc), span: SpanId(span), parent: parent.map(SpanId), sampled: true }
+}
+
+fn ended(span: u64, number: u64) -> Said {
+    Said::RequestEnded(Box::new(RequestEnded {
+        context: Some(context(span, None)),
+        remote_port: PORT,
+        ordinal: Some(("C".into(), number)),
+        route: None,
+        exception: None,
+        facts: None,
+    }))
+}
+
+impl Stage {
+    fn new() -> Self {
+        let remote = Endpoint::Ip(([127, 0, 0, 1], PORT).into());
+        let mut stage = Self {
+            tracer: Tracer::new(Capture::default(), Ids::seeded(1), Clock { offset: 0 }),
+            instance: Arc::default(),
+            addresses: Addresses { remote, ..Addresses::default() },
+        };
+        stage.say(0, Said::Began(Detail::default()));
+        stage
+    }
+
+    fn say(&mut self, time: Nanos, said: Said) {
+        let instance = Arc::clone(&self.instance);
+        self.tracer.told(&Message { pid: PID, time, said }, &instance);
+    }
+
+    fn party(&self, connection: u64) -> (Arc<ServiceInstance>, Addresses, u64) {
+        (Arc::clone(&self.instance), self.addresses.clone(), connection)
+    }
+
+    fn wire(&mut self, connection: u64, act: impl FnOnce(&mut Tracer, &Party<'_>)) {
+        let (instance, addresses, connection) = self.party(connection);
+        let party = Party { connection, pid: PID, instance: &instance, addresses: &addresses, whole: true };
+        act(&mut self.tracer, &party);
+    }
+
+    fn request(&mut self, serial: u64, from: Nanos, to: Nanos) {
+        self.wire(1, |tracer, party| {
+            tracer.request_opened(party, serial, stamp(from, 1));
+            tracer.request_done(party, exchange(serial, from, to, Payload::Http(sample::http("/a", &[]))));
+        });
+    }
+
+    fn statement(&mut self, tid: u32, serial: u64, from: Nanos, to: Nanos, text: &str) {
+        self.wire(2, |tracer, party| {
+            tracer.call_opened(party, serial, stamp(from, tid));
+            tracer.call_done(party, exchange(serial, from, to, Payload::Sql(sample::sql(text))));
+        });
+    }
+
+    fn documents(&mut self) -> (Vec<Transaction>, Vec<Span>) {
+        let (mut transactions, mut spans) = (Vec::new(), Vec::new());
+        for (_, document) in self.tracer.take_documents() {
+            match document {
+                Document::Transaction(transaction) => transactions.push(transaction),
+                Document::Span(span) => spans.push(span),
+                _ => {}
+            }
+        }
+        (transactions, spans)
+    }
+}
+
+fn stamp(time: Nanos, tid: u32) -> Stamp {
+    Stamp { time, mark: Mark { tid, polled: true }.pack() }
+}
+
+fn exchange(serial: u64, from: Nanos, to: Nanos, payload: Payload) -> Box<Exchange> {
+    let (opened, closed) = (stamp(from, 1), stamp(to, 1));
+    Box::new(Exchange { serial, opened, closed, ..sample::exchange(Ending::Complete, payload) })
+}
+
+fn announced(tid: u32, parent: u64) -> Said {
+    Said::CallBegan(CallBegan { tid, trace: TraceId(0xabc), parent: Some(SpanId(parent)), sampled: true })
+}
+
+#[test]
+fn a_request_takes_the_place_the_run_time_gave_it() {
+    let mut stage = Stage::new();
+    stage.request(0, 10, 20);
+    stage.request(1, 30, 40);
+    assert!(stage.documents().0.is_empty(), "they wait");
+    stage.say(45, ended(0x22, 1));
+    stage.say(46, ended(0x11, 0));
+    let (transactions, _) = stage.documents();
+    let places: Vec<_> = transactions.iter().map(|one| (one.place.id.0, one.start, one.name.as_str())).collect();
+    assert_eq!(places, [(0x22, 0, "GET /a"), (0x11, 0, "GET /a")]);
+    assert_eq!(stage.tracer.counters.requests_joined, 2);
+}
+
+#[test]
+fn a_statement_hangs_where_its_thread_announced_it() {
+    let mut stage = Stage::new();
+    stage.wire(1, |tracer, party| tracer.request_opened(party, 0, stamp(10, 1)));
+    stage.say(11, announced(5, 0x11));
+    stage.statement(5, 0, 12, 15, "SELECT 1");
+    stage.wire(1, |tracer, party| {
+        tracer.request_done(party, exchange(0, 10, 20, Payload::Http(sample::http("/a", &[]))));
+    });
+    stage.say(21, ended(0x11, 0));
+    let (transactions, spans) = stage.documents();
+    assert_eq!((transactions.len(), spans.len()), (1, 1));
+    assert_eq!((spans[0].place.parent, spans[0].transaction), (Some(SpanId(0x11)), Some(SpanId(0x11))));
+    assert_eq!(spans[0].place.trace, transactions[0].place.trace);
+}
+
+#[test]
+fn a_drivers_own_statements_are_counted_and_not_told() {
+    let mut stage = Stage::new();
+    stage.statement(5, 0, 5, 6, "SELECT oid FROM pg_type");
+    stage.say(11, announced(5, 0x11));
+    stage.statement(5, 1, 12, 15, "SELECT 1");
+    stage.say(20, Said::Heard);
+    stage.say(3 * SECOND, Said::Heard);
+    stage.say(4 * SECOND, Said::Ended);
+    let (transactions, spans) = stage.documents();
+    assert_eq!((transactions.len(), spans.len()), (0, 1), "{spans:?}");
+    // Its transaction never ended while the run time spoke.
+    assert_eq!(spans[0].transaction, None);
+    assert_eq!(stage.tracer.counters.calls_internal, 1);
+}
+
+#[test]
+fn a_call_is_the_span_it_carried() {
+    let mut stage = Stage::new();
+    let sent = [("traceparent", "00-00000000000000000000000000000abc-0000000000000033-01")];
+    let headers =
+        TraceHeaders { traceparent: Some(sent[0].1.to_owned()), traceparent_count: 1, ..TraceHeaders::default() };
+    stage.wire(3, |tracer, party| {
+        tracer.call_opened(party, 0, stamp(12, 5));
+        tracer.call_sent(party, 0, &headers);
+        tracer.call_done(party, exchange(0, 12, 18, Payload::Http(sample::http("/b", &sent))));
+    });
+    stage.say(19, Said::SpanEnded(Box::new(client_span(0x33, Some(0x11)))));
+    stage.request(0, 10, 20);
+    stage.say(21, ended(0x11, 0));
+    let (_, spans) = stage.documents();
+    assert_eq!(spans.len(), 1, "the wire's and the run time's are one");
+    assert_eq!((spans[0].place.id, spans[0].place.parent), (SpanId(0x33), Some(SpanId(0x11))));
+    assert_eq!(spans[0].transaction, Some(SpanId(0x11)));
+}
+
+fn client_span(id: u64, parent: Option<u64>) -> SpanEnded {
+    SpanEnded {
+        source: "System.Net.Http".into(),
+        name: "GET".into(),
+        context: context(id, parent),
+        remote_parent: false,
+        duration: 5,
+        kind: SpanKind::Client,
+        status: SpanStatus::Unset,
+        attributes: vec![("url.full".into(), "https://api.example/x".into())],
+    }
+}
+
+#[test]
+fn spans_below_spans_find_their_transaction() {
+    let mut stage = Stage::new();
+    let own = SpanEnded { source: "Shop".into(), kind: SpanKind::Internal, ..client_span(0x44, Some(0x11)) };
+    stage.say(12, announced(5, 0x44));
+    stage.statement(5, 0, 13, 14, "SELECT 1");
+    stage.say(15, Said::SpanEnded(Box::new(own)));
+    stage.request(0, 10, 20);
+    stage.say(21, ended(0x11, 0));
+    let (_, mut spans) = stage.documents();
+    spans.sort_by_key(|span| span.place.parent.map(|parent| parent.0));
+    let parents: Vec<_> = spans.iter().map(|span| (span.place.parent, span.transaction)).collect();
+    let root = Some(SpanId(0x11));
+    assert_eq!(parents, [(root, root), (Some(SpanId(0x44)), root)]);
+}
+
+#[test]
+fn what_stays_alone_goes_out_as_the_wire_shows_it() {
+    let mut stage = Stage::new();
+    stage.request(0, 10, 20);
+    stage.say(SECOND, Said::Heard);
+    assert!(stage.documents().0.is_empty());
+    stage.say(3 * SECOND, Said::Heard);
+    let (transactions, _) = stage.documents();
+    assert_eq!((transactions.len(), transactions[0].name.as_str()), (1, "GET unknown route"));
+    assert_eq!(stage.tracer.counters.requests_alone, 1);
+}
+
+#[test]
+fn another_trace_than_the_wire_shows_is_not_believed() {
+    let mut stage = Stage::new();
+    let headers = TraceHeaders {
+        traceparent: Some("00-00000000000000000000000000000def-0000000000000099-01".into()),
+        traceparent_count: 1,
+        ..TraceHeaders::default()
+    };
+    stage.wire(1, |tracer, party| {
+        tracer.request_opened(party, 0, stamp(10, 1));
+        tracer.request_read(party.connection, 0, &headers);
+        tracer.request_done(party, exchange(0, 10, 20, Payload::Http(sample::http("/a", &[]))));
+    });
+    stage.say(21, ended(0x11, 0));
+    let (transactions, _) = stage.documents();
+    assert_eq!(transactions[0].place.trace, TraceId(0xdef));
+    assert_eq!((stage.tracer.counters.requests_joined, stage.tracer.counters.requests_alone), (0, 1));
+}
+
+#[test]
+fn what_the_wire_hides_is_asked_for_and_told() {
+    let mut stage = Stage::new();
+    let hidden = |facts| {
+        let Said::RequestEnded(mut ended) = ended(0x11, 0) else { unreachable!() };
+        (ended.remote_port, ended.facts) = (1, facts);
+        Said::RequestEnded(ended)
+    };
+    for time in 1..=5 {
+        stage.say(time, hidden(None));
+    }
+    stage.say(3 * SECOND, Said::Heard);
+    let wanted = Detail { requests: true, statements: false };
+    assert_eq!(stage.tracer.take_widened().collect::<Vec<_>>(), [(PID, wanted)]);
+    stage.say(3 * SECOND, Said::Began(wanted));
+    let facts = RequestFacts {
+        method: "GET".into(),
+        target: "/secret?x".into(),
+        scheme: "https".into(),
+        protocol: "HTTP/2".into(),
+        headers: vec![("Host".into(), "shop.example".into())],
+        status: Some(200),
+        peer: Some("127.0.0.1".into()),
+        began: 3 * SECOND,
+    };
+    stage.say(4 * SECOND, hidden(Some(Box::new(facts))));
+    stage.say(7 * SECOND, Said::Heard);
+    assert!(stage.tracer.take_widened().next().is_none(), "it tells of them already");
+    let (transactions, _) = stage.documents();
+    let http = transactions[0].http.as_ref().expect("a request");
+    assert_eq!((http.url.full.as_str(), http.version.as_str()), ("https://shop.example/secret?x", "2.0"));
+    assert_eq!((transactions[0].start, transactions[0].duration), (3_000_000, SECOND));
+}
