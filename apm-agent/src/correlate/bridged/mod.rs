@@ -3,6 +3,7 @@
 //! Either may come first; each waits for the other, for [`GRACE`] after the run time has caught up. What stays alone is
 //! reported as the wire shows it, and counted.
 
+mod exceptions;
 mod numbering;
 mod threads;
 mod tree;
@@ -12,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use exceptions::Exceptions;
 use numbering::{Connection, Numbering};
 use threads::Threads;
 use tree::Tree;
@@ -20,7 +22,7 @@ pub(super) use tree::{Held, Put, Root};
 use super::{OpenRequest, RequestKey, SpanId, TraceId};
 use crate::{
     bridge::{CallBegan, RequestEnded, SpanEnded},
-    build::{destination::Addresses, span::CallParts},
+    build::{ErrorEvent, destination::Addresses, span::CallParts},
     exchange::{Exchange, Http, Nanos, Payload},
     metadata::ServiceInstance,
 };
@@ -103,12 +105,15 @@ pub(super) struct Alone {
     pub(super) calls: Vec<(Box<Called>, Known)>,
     /// Requests the run time told of that the wire never showed.
     pub(super) unseen: Vec<(Nanos, RequestEnded)>,
+    /// Exceptions of requests and calls of which nothing was told.
+    pub(super) exceptions: Vec<ErrorEvent>,
 }
 
 /// One process.
 pub(super) struct Bridged {
     pub(super) instance: Arc<ServiceInstance>,
     pub(super) tree: Tree,
+    pub(super) exceptions: Exceptions,
     numbering: Numbering,
     requests: HashMap<RequestKey, Request>,
     answered: VecDeque<(Nanos, RequestKey)>,
@@ -136,6 +141,7 @@ impl Bridged {
         Self {
             instance,
             tree: Tree::default(),
+            exceptions: Exceptions::default(),
             numbering: Numbering::default(),
             requests: HashMap::new(),
             answered: VecDeque::new(),
@@ -305,6 +311,7 @@ impl Bridged {
         while let Some((_, connection)) = self.closed.pop_front_if(|(closed, _)| *closed < before) {
             self.sessions.remove(&connection);
         }
+        alone.exceptions = self.exceptions.overdue(before);
         self.numbering.forget_closed(before);
         self.tree.forget_before(time);
         alone

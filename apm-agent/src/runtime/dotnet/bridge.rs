@@ -80,7 +80,7 @@ fn listen(mut session: Session, line: &mut Line) -> Result<(), SessionError> {
     let mut telling = Telling::default();
     loop {
         let progress = session.read(READ, |item| hear(&mut telling, line, &item))?;
-        line.lost(std::mem::take(&mut telling.lost));
+        line.lost(std::mem::take(&mut telling.commands.lost));
         line.pass_on();
         if progress == Progress::Ended {
             return Ok(());
@@ -93,11 +93,7 @@ fn listen(mut session: Session, line: &mut Line) -> Result<(), SessionError> {
 
 fn hear(telling: &mut Telling, line: &mut Line, item: &Item<'_>) {
     match item {
-        Item::Event(event) => {
-            if let Some(said) = telling.told(event) {
-                line.say(event.time, said);
-            }
-        }
+        Item::Event(event) => telling.told(event, &mut |time, said| line.say(time, said)),
         Item::Lost(messages) => line.lost(*messages),
         Item::Trace(_) => {}
     }
