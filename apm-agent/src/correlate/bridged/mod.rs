@@ -3,6 +3,7 @@
 //! Either may come first; each waits for the other, for [`GRACE`] after the run time has caught up. What stays alone is
 //! reported as the wire shows it, and counted.
 
+mod exceptions;
 mod numbering;
 mod threads;
 mod tree;
@@ -12,6 +13,7 @@ use std::{
     sync::Arc,
 };
 
+use exceptions::Exceptions;
 use numbering::{Connection, Numbering};
 use threads::Threads;
 use tree::Tree;
@@ -20,7 +22,7 @@ pub(super) use tree::{Held, Put, Root};
 use super::{OpenRequest, RequestKey, SpanId, TraceId};
 use crate::{
     bridge::{CallBegan, Detail, RequestEnded, SpanEnded},
-    build::{destination::Addresses, span::CallParts},
+    build::{ErrorEvent, destination::Addresses, span::CallParts},
     exchange::{Exchange, Http, Nanos, Payload},
     metadata::ServiceInstance,
 };
@@ -106,6 +108,8 @@ pub(super) struct Alone {
     pub(super) calls: Vec<(Box<Called>, Known)>,
     /// Requests the run time told of that are not known on the wire; and whether a connection to their peer is.
     pub(super) unseen: Vec<(Nanos, RequestEnded, bool)>,
+    /// Exceptions of requests and calls of which nothing was told.
+    pub(super) exceptions: Vec<ErrorEvent>,
 }
 
 /// One process.
@@ -117,6 +121,7 @@ pub(super) struct Bridged {
     /// Requests seen on both sides, and by the run time alone.
     seen: u64,
     unseen: u64,
+    pub(super) exceptions: Exceptions,
     numbering: Numbering,
     requests: HashMap<RequestKey, Request>,
     answered: VecDeque<(Nanos, RequestKey)>,
@@ -147,6 +152,7 @@ impl Bridged {
             detail: Detail::default(),
             seen: 0,
             unseen: 0,
+            exceptions: Exceptions::default(),
             numbering: Numbering::default(),
             requests: HashMap::new(),
             answered: VecDeque::new(),
@@ -336,6 +342,7 @@ impl Bridged {
         while let Some((_, connection)) = self.closed.pop_front_if(|(closed, _)| *closed < before) {
             self.sessions.remove(&connection);
         }
+        alone.exceptions = self.exceptions.overdue(before);
         self.numbering.forget_closed(before);
         self.tree.forget_before(time);
         alone

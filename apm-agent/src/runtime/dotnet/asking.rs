@@ -43,16 +43,20 @@ pub(super) mod key {
     pub const STATUS: &str = "S";
     /// `Activity.TagObjects`.
     pub const TAGS: &str = "A";
+    /// `HttpRequestMessage.Method`, `HttpRequest.Method`.
+    pub const METHOD: &str = "M";
+    /// `HttpRequestMessage.RequestUri`.
+    pub const URL: &str = "U";
     /// `OperationId` of SqlClient's events.
     pub const OPERATION: &str = "O";
     /// `SqlCommand.CommandText`.
     pub const STATEMENT: &str = "Q";
+    /// `SqlCommand.CommandType`.
+    pub const COMMAND_TYPE: &str = "Y";
     /// `SqlConnection.DataSource`: `tcp:HOST,PORT`.
     pub const SERVER: &str = "H";
     /// `SqlConnection.Database`.
     pub const DATABASE: &str = "B";
-    /// `HttpRequest.Method`.
-    pub const METHOD: &str = "M";
     /// `HttpRequest.Path`.
     pub const PATH: &str = "U";
     /// `HttpRequest.QueryString`.
@@ -81,6 +85,7 @@ pub(super) mod name {
     pub const NPGSQL: &str = "Npgsql";
     pub const HTTP: &str = "System.Net.Http";
     pub const SQL_CLIENT: &str = "SqlClientDiagnosticListener";
+    pub const HTTP_CLIENT: &str = "HttpHandlerDiagnosticListener";
 }
 
 /// What a run time is asked for.
@@ -159,6 +164,16 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
             false => format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
         },
         format!("[AS]{}/Stop:-{whole}", name::HTTP),
+        // What a call ended with that had no answer, and whose it was: activities of .NET 8 do not say.
+        format!(
+            "{}/System.Net.Http.Exception:-{}=*Activity.Id;{}=Exception;{}=Request.Method.Method;\
+             {}=Request.RequestUri.AbsoluteUri",
+            name::HTTP_CLIENT,
+            key::ID,
+            key::EXCEPTION,
+            key::METHOD,
+            key::URL
+        ),
     ];
     all.extend(sql_client());
     if knows_rest(wanted) {
@@ -197,11 +212,12 @@ fn sampler(wanted: &Wanted) -> String {
 /// SqlClient speaks TDS, mostly encrypted: everything comes from its events.
 fn sql_client() -> impl Iterator<Item = String> {
     let begins = format!(
-        "{}=OperationId;{}=*Activity.Id;{}=Command.CommandText;{}=Command.Connection.DataSource;\
-         {}=Command.Connection.Database",
+        "{}=OperationId;{}=*Activity.Id;{}=Command.CommandText;{}=Command.CommandType;\
+         {}=Command.Connection.DataSource;{}=Command.Connection.Database",
         key::OPERATION,
         key::ID,
         key::STATEMENT,
+        key::COMMAND_TYPE,
         key::SERVER,
         key::DATABASE
     );

@@ -103,7 +103,7 @@ fn listen(mut session: Session, process: &Process, line: &mut Line, detail: Deta
     let (mut telling, mut threads) = (Telling::default(), Threads::of(process));
     loop {
         let progress = session.read(READ, |item| hear(&mut telling, &mut threads, line, &item))?;
-        line.lost(std::mem::take(&mut telling.lost));
+        line.lost(std::mem::take(&mut telling.commands.lost));
         line.pass_on();
         if progress == Progress::Ended {
             return Ok(Left::Ended);
@@ -118,14 +118,13 @@ fn listen(mut session: Session, process: &Process, line: &mut Line, detail: Deta
 
 fn hear(telling: &mut Telling, threads: &mut Threads, line: &mut Line, item: &Item<'_>) {
     match item {
-        Item::Event(event) => match telling.told(event) {
-            Some(Said::CallBegan(call)) => match threads.ours(call.tid) {
-                Some(tid) => line.say(event.time, Said::CallBegan(CallBegan { tid, ..call })),
+        Item::Event(event) => telling.told(event, &mut |time, said| match said {
+            Said::CallBegan(call) => match threads.ours(call.tid) {
+                Some(tid) => line.say(time, Said::CallBegan(CallBegan { tid, ..call })),
                 None => line.lost(1),
             },
-            Some(said) => line.say(event.time, said),
-            None => {}
-        },
+            said => line.say(time, said),
+        }),
         Item::Lost(messages) => line.lost(*messages),
         Item::Trace(_) => {}
     }

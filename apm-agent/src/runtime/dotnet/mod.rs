@@ -17,6 +17,7 @@
 
 mod asking;
 mod bridge;
+mod command;
 mod cursor;
 pub mod exception;
 pub mod ipc;
