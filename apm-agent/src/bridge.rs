@@ -37,6 +37,10 @@ pub enum Said {
     SpanEnded(Box<SpanEnded>),
     /// An exception was thrown, and it is worth a report: a request's error page shows it, or nobody caught it.
     Threw(Box<Threw>),
+    /// The program logged something.
+    Logged(Box<Logged>),
+    /// Values the run time measured of itself, by their metrics' names; counts are those of the interval.
+    Metrics(Vec<(String, f64)>),
     /// Everything up to this message's time has been said.
     Heard,
     /// Messages were lost before this one.
@@ -84,6 +88,25 @@ pub struct Threw {
     pub thrown: Thrown,
     /// The program dealt with it.
     pub handled: bool,
+}
+
+/// A record of the program's log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Logged {
+    /// The span it was logged in; `None`: in none, or the run time does not tell.
+    pub context: Option<Context>,
+    /// Its level says that something went wrong, and nothing else is told of that.
+    pub is_error: bool,
+    /// Level, in the log's words.
+    pub level: String,
+    /// Logger.
+    pub logger: String,
+    /// The text, its arguments in place.
+    pub message: String,
+    /// The text with places for its arguments.
+    pub template: Option<String>,
+    /// The exception that was logged.
+    pub thrown: Option<Thrown>,
 }
 
 /// A request that was served.

@@ -24,6 +24,7 @@ use crate::{
     process::Rules,
     recording::{Recorder, RecordingError},
     report::{Counters, Reporter},
+    runtime::BridgeSettings,
     send::{self, Output},
 };
 
@@ -84,11 +85,17 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let waits_for_more = rules.watches_later();
     let mut registry = Registry::new(rules, settings.clone());
     let first = registry.scan();
-    let (bridges, sample_rate) = (settings.bridges.clone(), settings.capture.sample_rate);
-    let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, sample_rate });
-    if recording.is_none() {
-        live.measure(Collector::new(&settings.metrics));
-    }
+    let collector = if recording.is_none() { Collector::new(&settings.metrics) } else { Collector::off() };
+    let bridge_settings = BridgeSettings {
+        sample_rate: settings.capture.sample_rate,
+        sources: settings.bridges.dotnet_sources.clone(),
+        metrics_interval: collector.interval(),
+        log_errors: settings.capture.log_errors,
+        logs: settings.capture.log_sending,
+    };
+    let bridges = settings.bridges.clone();
+    let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, bridge_settings });
+    live.measure(collector);
     begin(&mut live, first)?;
     let stop = Stop { asked, at: settings.duration.map(|duration| Instant::now() + duration) };
     live.run(&stop, |live| {

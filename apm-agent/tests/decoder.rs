@@ -174,7 +174,7 @@ fn documents() -> Vec<Document> {
 
     let within = |parent: SpanId| ErrorPlace {
         trace: place.trace,
-        transaction: place.id,
+        transaction: Some(place.id),
         parent,
         transaction_name: None,
         transaction_type: Some("request"),

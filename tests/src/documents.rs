@@ -63,6 +63,11 @@ impl Documents {
         self.of_kind(Kind::Metrics)
     }
 
+    /// Records of logs.
+    pub fn logs(&self) -> impl Iterator<Item = &Value> {
+        self.of_kind(Kind::Log)
+    }
+
     /// The one request for this path.
     ///
     /// # Errors
@@ -109,6 +114,7 @@ enum Kind {
     Span,
     Error,
     Metrics,
+    Log,
     Other,
 }
 
@@ -124,6 +130,8 @@ impl Kind {
             Self::Span
         } else if has("transaction.type") {
             Self::Transaction
+        } else if has("log.level") {
+            Self::Log
         } else {
             Self::Other
         }

@@ -1,8 +1,8 @@
 //! Failed connection attempts, errors of databases and exceptions become error events.
 
-use super::{EpochMicros, ErrorEvent, ErrorPlace, destination::Endpoint};
+use super::{EpochMicros, ErrorEvent, ErrorLog, ErrorPlace, destination::Endpoint};
 use crate::{
-    bridge::Thrown,
+    bridge::{Logged, Thrown},
     correlate::TraceId,
     exchange::{Sql, SqlError},
 };
@@ -84,6 +84,21 @@ pub fn of_exception(
     let Thrown { kind, message, frames, causes } = limited(thrown, limit);
     let culprit = Some(culprit.to_owned());
     ErrorEvent { culprit, kind, message, handled, frames, causes, ..ErrorEvent::new(id, time, within) }
+}
+
+/// What the program logged as an error.
+pub fn of_log(logged: &Logged, limit: usize, id: TraceId, time: EpochMicros) -> ErrorEvent {
+    let log = ErrorLog {
+        message: logged.message.clone(),
+        param_message: logged.template.clone(),
+        level: Some(logged.level.clone()),
+        logger_name: Some(logged.logger.clone()),
+    };
+    let event = match &logged.thrown {
+        Some(thrown) => of_exception(thrown, true, limit, id, time, None),
+        None => ErrorEvent::new(id, time, None),
+    };
+    ErrorEvent { log: Some(log), ..event }
 }
 
 fn limited(thrown: &Thrown, limit: usize) -> Thrown {

@@ -45,6 +45,8 @@ pub enum Document {
     Error(ErrorEvent),
     /// What was measured of it.
     Metrics(Metricset),
+    /// What it logged.
+    Log(LogEvent),
 }
 
 /// Microseconds since 1970-01-01T00:00:00Z.
@@ -334,13 +336,30 @@ pub struct ErrorLog {
     pub logger_name: Option<String>,
 }
 
+/// A record of the program's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEvent {
+    /// When.
+    pub time: EpochMicros,
+    /// Trace and span or transaction in which it was logged.
+    pub within: Option<(TraceId, SpanId)>,
+    /// Level in the log's own words.
+    pub level: String,
+    /// Logger, category.
+    pub logger: String,
+    /// Text after formatting.
+    pub message: String,
+    /// Exception logged with it.
+    pub thrown: Option<Thrown>,
+}
+
 /// Where in a trace an error happened.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorPlace {
     /// Trace.
     pub trace: TraceId,
-    /// Transaction.
-    pub transaction: SpanId,
+    /// Transaction; `None`: it is not known.
+    pub transaction: Option<SpanId>,
     /// Span or transaction it happened in.
     pub parent: SpanId,
     /// Copied from the transaction.

@@ -113,7 +113,7 @@ pub(crate) fn span(id: u64) -> Span {
 pub(crate) fn error() -> ErrorEvent {
     let within = ErrorPlace {
         trace: TraceId(0xabc),
-        transaction: SpanId(1),
+        transaction: Some(SpanId(1)),
         parent: SpanId(2),
         transaction_name: Some("GET unknown route".into()),
         transaction_type: Some("request"),

@@ -146,6 +146,10 @@ pub struct Capture {
     pub continuation: Continuation,
     /// What becomes of a call with no certain parent.
     pub orphans: Orphans,
+    /// Errors the program logs are errors.
+    pub log_errors: bool,
+    /// `log_sending`
+    pub log_sending: bool,
 }
 
 /// Which run times are listened to through a door of their own, beside the wire.
@@ -286,6 +290,8 @@ impl Default for Capture {
             stack_trace_limit: 50,
             continuation: Continuation::Continue,
             orphans: Orphans::Keep,
+            log_errors: true,
+            log_sending: false,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Gives exchanges their place in a trace and turns them into documents.
 
 mod call;
+mod logged;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -447,7 +448,7 @@ fn decide(request: &mut OpenRequest, capture: &Capture, ids: &mut Ids) {
 fn error_place(transaction: &Place, parent: SpanId) -> ErrorPlace {
     ErrorPlace {
         trace: transaction.trace,
-        transaction: transaction.id,
+        transaction: Some(transaction.id),
         parent,
         transaction_name: None,
         transaction_type: None,

@@ -30,7 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// All bridges.
 pub(super) struct Bridges {
     switches: BridgeSwitches,
-    sample_rate: f64,
+    settings: BridgeSettings,
     running: HashMap<u32, Running>,
     leaving: Vec<Running>,
     abandoned: Arc<AtomicBool>,
@@ -49,11 +49,11 @@ struct Running {
 
 impl Bridges {
     /// None yet.
-    pub(super) fn new(switches: BridgeSwitches, sample_rate: f64) -> Self {
+    pub(super) fn new(switches: BridgeSwitches, settings: BridgeSettings) -> Self {
         let (sender, receiver) = sync_channel(BATCHES);
         Self {
             switches,
-            sample_rate,
+            settings,
             running: HashMap::new(),
             leaving: Vec::new(),
             abandoned: Arc::default(),
@@ -75,7 +75,7 @@ impl Bridges {
             self.refused += 1;
             return;
         }
-        let settings = BridgeSettings { sample_rate: self.sample_rate, sources: self.switches.dotnet_sources.clone() };
+        let settings = self.settings.clone();
         let stop = Arc::new(AtomicBool::new(false));
         let wanted = Arc::new(AtomicU8::new(0));
         let line =

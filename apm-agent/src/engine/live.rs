@@ -16,16 +16,17 @@ use super::{
     registry::{Found, Registry},
 };
 use crate::{
-    bridge::Message,
+    bridge::{Message, Said},
     build::destination::Endpoint,
     clock::{self, Clock},
     config::BridgeSwitches,
     event::{Event, Header, decode, set_role},
     kernel::{Kernel, KernelFailure},
     metadata::ServiceInstance,
-    metric::Collector,
+    metric::{Collector, Metricset, Value},
     pipeline::{Pipeline, Wish},
     recording::Recorder,
+    runtime::BridgeSettings,
     send::Output,
 };
 
@@ -69,8 +70,8 @@ pub struct Parts<A> {
     pub recorder: Option<Recorder>,
     /// Which run times are listened to.
     pub bridges: BridgeSwitches,
-    /// Part of the traces that begin in a watched process that is recorded.
-    pub sample_rate: f64,
+    /// What run times are asked for.
+    pub bridge_settings: BridgeSettings,
 }
 
 /// Everything but the kernel: what a record is handed to.
@@ -94,7 +95,7 @@ impl<A: Admit> Live<A> {
             admit: parts.admit,
             output: parts.output,
             recorder: parts.recorder,
-            bridges: Bridges::new(parts.bridges, parts.sample_rate),
+            bridges: Bridges::new(parts.bridges, parts.bridge_settings),
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
             metrics: Collector::off(),
@@ -264,8 +265,21 @@ impl<A: Admit> Desk<A> {
             if let Some(recorder) = &mut self.recorder {
                 recorder.said(&message);
             }
-            self.pipeline.told(&message, self.output.as_mut());
+            match &message.said {
+                Said::Metrics(samples) => self.measured(&message, samples),
+                _ => self.pipeline.told(&message, self.output.as_mut()),
+            }
         }
+    }
+
+    /// A run time measured itself. What it says after its end has no instance to belong to.
+    fn measured(&mut self, message: &Message, samples: &[(String, f64)]) {
+        let Some(instance) = self.services.get(&message.pid) else { return };
+        let mut set = Metricset::new(Clock::now().epoch(message.time));
+        for (name, value) in samples {
+            set.add(name.clone(), Some(Value::measured(*value)));
+        }
+        self.metrics.publish(instance, set, self.output.as_mut());
     }
 
     /// One record of the kernel, or of the waiting room.

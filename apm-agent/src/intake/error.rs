@@ -20,8 +20,8 @@ const MAX_CAUSES: usize = 10;
 /// File of a frame of which neither file nor class is known, as Elastic's .NET agent has it.
 const UNKNOWN_FILE: &str = "n/a";
 
-/// Inside a trace all of `trace_id`, `transaction_id` and `parent_id` are there, outside none: the server refuses
-/// anything between.
+/// Inside a trace `trace_id` and `parent_id` are there, and `transaction_id` where it is known; outside none: the server
+/// refuses anything between.
 #[derive(Serialize)]
 pub(super) struct ErrorFields<'a> {
     id: Text<TraceId>,
@@ -101,9 +101,9 @@ pub(super) fn fields(error: &ErrorEvent, detail: Detail) -> ErrorFields<'_> {
         id: Text(error.id),
         timestamp: error.time,
         trace_id: within.map(|place| Text(place.trace)),
-        transaction_id: within.map(|place| Text(place.transaction)),
+        transaction_id: within.and_then(|place| place.transaction).map(Text),
         parent_id: within.map(|place| Text(place.parent)),
-        transaction: within.map(transaction),
+        transaction: within.filter(|place| place.transaction.is_some()).map(transaction),
         culprit: error.culprit.as_deref().map(keyword),
         exception: exception(error, detail),
         log: error.log.as_ref().map(|log| self::log(log, detail)),

@@ -19,12 +19,17 @@ const ARGUMENT_BYTES: usize = 16 * 1024;
 pub struct Gates {
     /// Version 8.7.0 refuses `activation_method`.
     pub no_activation_method: bool,
+    /// Versions before 8.6 know no `log` events, and refuse them.
+    pub no_logs: bool,
 }
 
 impl Gates {
     /// Gates for a server's version text; an unknown version understands everything we send.
     pub fn new(version: Option<&str>) -> Self {
-        Self { no_activation_method: version == Some("8.7.0") }
+        let mut numbers = version.unwrap_or_default().split('.').map(|number| number.parse::<u32>().ok());
+        let before_logs = |number: (u32, u32)| number < (8, 6);
+        let number = numbers.next().flatten().zip(numbers.next().flatten());
+        Self { no_activation_method: version == Some("8.7.0"), no_logs: number.is_some_and(before_logs) }
     }
 }
 

@@ -21,6 +21,7 @@ use crate::{
 mod error;
 mod field;
 mod headers;
+mod log;
 mod metadata;
 mod metricset;
 #[cfg(test)]
@@ -80,6 +81,7 @@ enum Line<'a> {
     Span(span::SpanFields<'a>),
     Error(error::ErrorFields<'a>),
     Metricset(metricset::MetricsetFields<'a>),
+    Log(log::LogFields<'a>),
 }
 
 /// Appends a document's line. When it does not fit, even shortened, `out` stays as it was.
@@ -89,6 +91,7 @@ pub fn write_document(document: &Document, out: &mut Vec<u8>) -> Result<(), TooL
         Document::Span(span) => Line::Span(span::fields(span, detail)),
         Document::Error(error) => Line::Error(error::fields(error, detail)),
         Document::Metrics(metrics) => Line::Metricset(metricset::fields(metrics)),
+        Document::Log(log) => Line::Log(log::fields(log, detail)),
     })
 }
 

@@ -73,6 +73,11 @@ impl Collector {
         }
     }
 
+    /// How often instances are measured; `None`: never.
+    pub fn interval(&self) -> Option<Duration> {
+        self.interval
+    }
+
     /// Called about ten times a second: meets processes that have come, and measures the instances whose time it is.
     pub fn tick(&mut self, now: Instant, services: &Services, output: &mut dyn Output) {
         let Some(interval) = self.interval else { return };

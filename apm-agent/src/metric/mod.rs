@@ -61,6 +61,19 @@ pub enum Value {
     Real(f64),
 }
 
+impl Value {
+    /// A value of which only the number is known.
+    pub fn measured(number: f64) -> Self {
+        match number.fract() == 0.0 && (0.0..LARGEST_WHOLE).contains(&number) {
+            true => Self::Whole(number as u64),
+            false => Self::Real(number),
+        }
+    }
+}
+
+/// From here on a floating-point number does not tell each whole number from the next.
+const LARGEST_WHOLE: f64 = (1_u64 << 53) as f64;
+
 impl From<u64> for Value {
     fn from(number: u64) -> Self {
         Self::Whole(number)

@@ -6,6 +6,7 @@ use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{
@@ -83,6 +84,12 @@ pub struct BridgeSettings {
     pub sample_rate: f64,
     /// Sources of spans named by the user.
     pub sources: Vec<String>,
+    /// How often the run time's own metrics are told; `None`: never.
+    pub metrics_interval: Option<Duration>,
+    /// Errors the program logs are told.
+    pub log_errors: bool,
+    /// Everything the program logs is told.
+    pub logs: bool,
 }
 
 /// The door of the run time with this `service.agent.name`, if it has one.

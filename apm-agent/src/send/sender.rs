@@ -78,6 +78,10 @@ impl Sender {
 
     fn accept(&mut self, message: Message, gates: Gates) {
         let ready = match message {
+            Message::Event { haste: Haste::Log, .. } if gates.no_logs => {
+                self.counts.dropped_logs.fetch_add(1, Relaxed);
+                return;
+            }
             Message::Event { instance, line, haste } => {
                 match self.batches.add(&instance, &line, haste == Haste::Urgent, gates) {
                     Ok(ready) => ready,

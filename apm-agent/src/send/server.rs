@@ -47,6 +47,8 @@ pub(super) enum Haste {
     Urgent,
     /// Metrics: have room of their own in the queue.
     Metrics,
+    /// A record of a log, which old servers refuse.
+    Log,
 }
 
 impl Haste {
@@ -54,6 +56,7 @@ impl Haste {
         match document {
             Document::Error(error) if !error.handled => Self::Urgent,
             Document::Metrics(_) => Self::Metrics,
+            Document::Log(_) => Self::Log,
             Document::Transaction(_) | Document::Span(_) | Document::Error(_) => Self::Common,
         }
     }
@@ -81,6 +84,7 @@ pub(super) struct Counts {
     pub dropped_queue: AtomicU64,
     pub dropped_metrics: AtomicU64,
     pub dropped_size: AtomicU64,
+    pub dropped_logs: AtomicU64,
     pub dropped_request: AtomicU64,
     pub dropped_end: AtomicU64,
     pub requests: AtomicU64,
@@ -96,6 +100,7 @@ impl Counts {
             ("send.server.events.dropped.queue_full", &self.dropped_queue),
             ("send.server.events.dropped.metrics_queue_full", &self.dropped_metrics),
             ("send.server.events.dropped.too_large", &self.dropped_size),
+            ("send.server.events.dropped.no_logs", &self.dropped_logs),
             ("send.server.events.dropped.request_failed", &self.dropped_request),
             ("send.server.events.dropped.at_end", &self.dropped_end),
         ]

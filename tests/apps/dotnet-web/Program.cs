@@ -58,6 +58,7 @@ app.MapCalls();
 app.MapErrors();
 app.MapActivities();
 app.MapLogs();
+app.MapMemory();
 
 app.MapGet("/hello", () => "hello");
 app.MapGet("/static", () => "ok");

@@ -4,6 +4,7 @@
 //! reported as the wire shows it, and counted.
 
 mod exceptions;
+mod logs;
 mod numbering;
 mod threads;
 mod tree;
@@ -14,6 +15,7 @@ use std::{
 };
 
 use exceptions::Exceptions;
+use logs::Logs;
 use numbering::{Connection, Numbering};
 use threads::Threads;
 use tree::Tree;
@@ -122,6 +124,7 @@ pub(super) struct Bridged {
     seen: u64,
     unseen: u64,
     pub(super) exceptions: Exceptions,
+    pub(super) logs: Logs,
     numbering: Numbering,
     requests: HashMap<RequestKey, Request>,
     answered: VecDeque<(Nanos, RequestKey)>,
@@ -153,6 +156,7 @@ impl Bridged {
             seen: 0,
             unseen: 0,
             exceptions: Exceptions::default(),
+            logs: Logs::default(),
             numbering: Numbering::default(),
             requests: HashMap::new(),
             answered: VecDeque::new(),
@@ -168,11 +172,12 @@ impl Bridged {
         }
     }
 
-    /// Requests and calls the wire has seen to their end, that wait; and spans that wait for their transaction.
+    /// Requests and calls the wire has seen to their end, that wait; and spans and logged errors that
+    /// wait for their transaction.
     pub(super) fn waiting(&self) -> usize {
         let requests = self.requests.values().filter(|request| request.answered.is_some()).count();
         let calls = self.calls.values().filter(|call| call.over.is_some()).count();
-        requests + calls + self.tree.len()
+        requests + calls + self.tree.len() + self.logs.len()
     }
 
     /// What the run time should tell besides, because the wire does not show it.

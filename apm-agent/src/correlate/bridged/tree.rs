@@ -122,7 +122,13 @@ impl Tree {
         self.ended.retain(|_, (_, ended)| *ended >= before);
     }
 
-    fn outermost(&self, span: SpanId) -> SpanId {
+    /// The transaction a span is in, if it has ended.
+    pub fn root_of(&self, span: SpanId) -> Option<Root> {
+        self.ended.get(&self.outermost(span)).map(|(root, _)| *root)
+    }
+
+    /// The outermost ancestor of a span that is known.
+    pub fn outermost(&self, span: SpanId) -> SpanId {
         let mut current = span;
         for _ in 0..DEEPEST {
             match self.above.get(&current) {

@@ -35,7 +35,7 @@ impl Tracer {
     pub fn told_of_ended(&mut self, message: &Message) {
         let (pid, time) = (message.pid, message.time);
         match &message.said {
-            Said::Began(_) => {}
+            Said::Began(_) | Said::Metrics(_) => {}
             Said::Ended => self.bridge_ended(pid),
             Said::RequestEnded(ended) => {
                 self.heard(pid, time);
@@ -57,6 +57,7 @@ impl Tracer {
                     Some(Told::Waits) | None => {}
                 }
             }
+            Said::Logged(logged) => self.logged(pid, logged, time),
             Said::Threw(threw) => self.threw(pid, threw, time),
             Said::Heard => {
                 self.heard(pid, time);
@@ -135,6 +136,7 @@ impl Tracer {
         for event in alone.exceptions {
             self.publish_error(&instance, event);
         }
+        self.give_up_logged(pid, time);
     }
 
     fn bridge_ended(&mut self, pid: u32) {
@@ -163,6 +165,9 @@ impl Tracer {
         let route = route_of(&answered, &ended);
         let mut errors = Vec::new();
         if let Some(context) = context {
+            if context.sampled {
+                errors.extend(self.take_logged(pid, context.span));
+            }
             let request = &mut answered.request;
             request.place = place(&context, request.place.sample_rate);
             (request.sampled, request.decided) = (context.sampled, true);
@@ -338,7 +343,9 @@ impl Tracer {
         let Some(bridged) = self.bridged.get_mut(&pid) else { return };
         let instance = Arc::clone(&bridged.instance);
         bridged.tree.close(root, time);
-        for held in bridged.tree.take(root.id) {
+        let late = bridged.tree.take(root.id);
+        self.tell_logged(pid, &instance, root.id);
+        for held in late {
             self.publish_held(&instance, held, Some(root.id));
         }
     }

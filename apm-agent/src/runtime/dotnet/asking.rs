@@ -5,6 +5,8 @@
 //! those of `DiagnosticSourceEventSource` (dotnet/runtime, `DsesFilterAndTransform.cs`): listener or `[AS]` activity
 //! source, `/`, event, `:-`, and the properties to be told, each as `name=path`.
 
+use std::time::Duration;
+
 use super::{CollectTracing, Provider};
 use crate::bridge::Detail;
 
@@ -13,6 +15,27 @@ const BUFFER_MIB: u32 = 64;
 
 /// `Events` and `IgnoreShortCutKeywords` of the event source.
 const KEYWORDS: u64 = 0x802;
+
+/// A keyword that no event has; no keyword at all would mean every event.
+const NO_KEYWORD: u64 = 1 << 40;
+
+/// `Keywords.JsonMessage` of `LoggingEventSource`.
+const JSON_MESSAGE: u64 = 8;
+
+/// `LogLevel.None`, which the filters know by its number only.
+const NEVER: u32 = 6;
+
+/// Loggers (and all whose names begin so) of ASP.NET Core and its HTTP clients.
+pub(super) const SILENCED: [&str; 5] = [
+    "Microsoft.AspNetCore.Server.Kestrel",
+    "Microsoft.AspNetCore.Diagnostics",
+    "Microsoft.AspNetCore.Hosting.Diagnostics",
+    "Microsoft.AspNetCore.Mvc",
+    "System.Net.Http.HttpClient",
+];
+
+/// `Error`.
+const ERROR: u32 = 2;
 
 /// `Informational`.
 const LEVEL: u32 = 4;
@@ -99,6 +122,12 @@ pub(super) struct Wanted<'a> {
     pub sources: &'a [String],
     /// What the wire cannot show and is asked for too.
     pub detail: Detail,
+    /// How often its counters are told; `None`: never.
+    pub metrics_interval: Option<Duration>,
+    /// Errors the program logs are told.
+    pub log_errors: bool,
+    /// Everything the program logs is told.
+    pub logs: bool,
 }
 
 /// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
@@ -114,12 +143,51 @@ pub(super) fn session(wanted: &Wanted) -> CollectTracing {
         buffer_mib: BUFFER_MIB,
         rundown: false,
         stack_walk: false,
-        providers: vec![Provider {
-            name: "Microsoft-Diagnostics-DiagnosticSource".into(),
-            keywords: KEYWORDS,
-            level: LEVEL,
-            arguments: format!("FilterAndPayloadSpecs=\"{}\"", specifications(wanted).join("\n")),
-        }],
+        providers: [Some(diagnostic_source(wanted)), wanted.metrics_interval.map(counters), logging(wanted)]
+            .into_iter()
+            .flatten()
+            .collect(),
+    }
+}
+
+fn diagnostic_source(wanted: &Wanted) -> Provider {
+    Provider {
+        name: "Microsoft-Diagnostics-DiagnosticSource".into(),
+        keywords: KEYWORDS,
+        level: LEVEL,
+        arguments: format!("FilterAndPayloadSpecs=\"{}\"", specifications(wanted).join("\n")),
+    }
+}
+
+/// What is logged as an error, with its template and exception. Loggers on which nothing is told are silenced
+/// altogether: on any other a scope costs an event at its beginning and one at its end, and these have one for each
+/// request or call. What the server and its error pages log is the exception that is told of anyhow.
+///
+/// When all logs are wanted, the program's own filters say what is logged, and nothing is silenced.
+fn logging(wanted: &Wanted) -> Option<Provider> {
+    let (level, filters) = match (wanted.logs, wanted.log_errors) {
+        (true, _) => (LEVEL, "UseAppFilters".to_owned()),
+        (false, true) => {
+            let silenced = SILENCED.iter().map(|logger| format!(";{logger}:{NEVER}"));
+            (ERROR, format!("*:Error{}", silenced.collect::<String>()))
+        }
+        (false, false) => return None,
+    };
+    Some(Provider {
+        name: "Microsoft-Extensions-Logging".into(),
+        keywords: JSON_MESSAGE,
+        level,
+        arguments: format!("FilterSpecs=\"{filters}\""),
+    })
+}
+
+/// 27 small events an interval. They have no keyword; the other events of the source have one each, and are not wanted.
+fn counters(interval: Duration) -> Provider {
+    Provider {
+        name: super::counters::PROVIDER.into(),
+        keywords: NO_KEYWORD,
+        level: LEVEL,
+        arguments: format!("EventCounterIntervalSec={}", interval.as_secs_f64()),
     }
 }
 
@@ -233,9 +301,18 @@ fn sql_client() -> impl Iterator<Item = String> {
 mod tests {
     use super::*;
 
+    const ALL: Wanted<'_> = Wanted {
+        major: 10,
+        sample_rate: 1.0,
+        sources: &[],
+        metrics_interval: Some(Duration::from_secs(30)),
+        log_errors: true,
+        logs: false,
+        detail: Detail { requests: false, statements: false },
+    };
+
     fn asked(major: u32) -> Vec<String> {
-        let detail = Detail::default();
-        specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()], detail })
+        specifications(&Wanted { major, sample_rate: 0.5, sources: &["Shop".to_owned()], ..ALL })
     }
 
     #[test]
@@ -249,9 +326,28 @@ mod tests {
     }
 
     #[test]
+    fn asks_for_counters_only_where_there_are_metrics() {
+        let counters = |metrics_interval| {
+            let session = session(&Wanted { metrics_interval, ..ALL });
+            session.providers.into_iter().find(|provider| provider.name == "System.Runtime")
+        };
+        assert_eq!(counters(None), None);
+        let arguments = counters(ALL.metrics_interval).map(|provider| provider.arguments);
+        assert_eq!(arguments.as_deref(), Some("EventCounterIntervalSec=30"));
+    }
+
+    #[test]
+    fn asks_for_logged_errors_only_and_not_for_scopes_of_requests() {
+        assert_eq!(logging(&Wanted { log_errors: false, ..ALL }), None);
+        let filters = |logs| logging(&Wanted { logs, ..ALL }).map(|provider| provider.arguments);
+        assert_eq!(filters(true).as_deref(), Some("FilterSpecs=\"UseAppFilters\""));
+        assert!(filters(false).is_some_and(|filters| filters.starts_with("FilterSpecs=\"*:Error;Microsoft.AspNet")));
+    }
+
+    #[test]
     fn fits_into_a_message() {
         let detail = Detail { requests: true, statements: true };
-        let session = session(&Wanted { major: 10, sample_rate: 1.0, sources: &[], detail });
+        let session = session(&Wanted { detail, ..ALL });
         assert!(!session.stack_walk && !session.rundown);
         // UTF-16, in a message of at most 64 KiB.
         assert!(session.providers[0].arguments.len() * 2 < 32 * 1024);

@@ -27,6 +27,9 @@ const AGAIN: Duration = Duration::from_millis(200);
 /// How long one read waits.
 const READ: Duration = Duration::from_millis(50);
 
+/// How long after a counter no other of its interval comes: they are told together, and sent ten times a second.
+const SETTLED: Duration = Duration::from_millis(300);
+
 /// Time for the session's orderly end.
 const FAREWELL: Duration = Duration::from_secs(3);
 
@@ -49,6 +52,9 @@ impl Bridge for EventPipe {
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
             detail: Detail::default(),
+            metrics_interval: settings.metrics_interval,
+            log_errors: settings.log_errors,
+            logs: settings.logs,
         };
         let mut port = Some(port);
         while let Some(found) = port {
@@ -104,6 +110,7 @@ fn listen(mut session: Session, process: &Process, line: &mut Line, detail: Deta
     loop {
         let progress = session.read(READ, |item| hear(&mut telling, &mut threads, line, &item))?;
         line.lost(std::mem::take(&mut telling.commands.lost));
+        measured(&mut telling, line, Instant::now().checked_sub(SETTLED));
         line.pass_on();
         if progress == Progress::Ended {
             return Ok(Left::Ended);
@@ -111,8 +118,16 @@ fn listen(mut session: Session, process: &Process, line: &mut Line, detail: Deta
         let more = detail.with(line.wanted()) != detail;
         if line.is_ending() || more {
             session.stop(FAREWELL, |item| hear(&mut telling, &mut threads, line, &item))?;
+            measured(&mut telling, line, None);
             return Ok(if more { Left::WantsMore } else { Left::Ended });
         }
+    }
+}
+
+/// Passes on the counters of an interval, if the last of them came before `until`.
+fn measured(telling: &mut Telling, line: &mut Line, until: Option<Instant>) {
+    if let Some((time, samples)) = telling.counters.take(until) {
+        line.say(time, Said::Metrics(samples));
     }
 }
 

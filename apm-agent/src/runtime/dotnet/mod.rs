@@ -18,9 +18,11 @@
 mod asking;
 mod bridge;
 mod command;
+mod counters;
 mod cursor;
 pub mod exception;
 pub mod ipc;
+mod logged;
 pub mod nettrace;
 pub mod payload;
 pub mod port;

@@ -6,7 +6,9 @@ use super::{
     Event, Utf16,
     asking::{key, name},
     command::{Begun, Commands, End},
-    payload::{Arguments, SourceEvent},
+    counters::Counters,
+    logged,
+    payload::{Arguments, LogRecord, SourceEvent},
 };
 use crate::{
     bridge::{
@@ -39,6 +41,8 @@ pub(super) struct Telling {
     pub commands: Commands,
     /// Method and URL of calls that ended with an exception, until their span is told.
     failed: HashMap<SpanId, Vec<(String, String)>>,
+    /// Counters of the interval that is being told.
+    pub counters: Counters,
 }
 
 /// The values of one event.
@@ -72,6 +76,13 @@ impl Values<'_> {
 impl Telling {
     /// What an event says.
     pub(super) fn told(&mut self, event: &Event<'_>, say: Say<'_>) {
+        if self.counters.hear(event) {
+            return;
+        }
+        // The other form a record may be told in has no arguments; it is not asked for.
+        if let Some(record) = LogRecord::read(event).filter(|record| record.arguments_json.is_some()) {
+            return say(event.time, Said::Logged(Box::new(logged::logged(&record))));
+        }
         let Some(SourceEvent::Happened { told_as, source, name, arguments }) = SourceEvent::read(event) else {
             return;
         };
@@ -226,7 +237,7 @@ fn activity_id(text: &str) -> Option<Context> {
 }
 
 /// 16 hexadecimal digits, not all zero.
-fn span_id(text: &str) -> Option<SpanId> {
+pub(super) fn span_id(text: &str) -> Option<SpanId> {
     u64::from_str_radix(text, 16).ok().filter(|id| *id != 0 && text.len() == 16).map(SpanId)
 }
 

@@ -139,15 +139,14 @@ impl Output for ConsoleOutput {
                     self.writer.write(self.tree.late(instance, None, branches));
                 }
             },
-            Document::Error(error) => match &error.within {
-                Some(place) => {
-                    let id = (place.trace, place.transaction);
-                    self.keep(instance, id, |branches| branches.errors.push(error.clone()));
+            Document::Error(error) => match error.within.as_ref().map(|place| (place.trace, place.transaction)) {
+                Some((trace, Some(transaction))) => {
+                    self.keep(instance, (trace, transaction), |branches| branches.errors.push(error.clone()));
                 }
-                None => self.writer.write(self.tree.lone_error(instance, error)),
+                _ => self.writer.write(self.tree.lone_error(instance, error)),
             },
-            // The tree shows what happened; numbers that come every half minute would tear it apart.
-            Document::Metrics(_) => {}
+            // The tree shows what happened; what comes beside it would tear it apart.
+            Document::Metrics(_) | Document::Log(_) => {}
         }
     }
 
