@@ -51,6 +51,7 @@ impl Bridge for EventPipe {
             major: major(&version).unwrap_or(OLDEST),
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
+            embedded: asking::embedded(&process.mapped_files()),
             detail: Detail::default(),
             metrics_interval: settings.metrics_interval,
             log_errors: settings.log_errors,
@@ -64,7 +65,7 @@ impl Bridge for EventPipe {
             let more = if wanted.detail == Detail::default() { "" } else { MORE };
             line.began(wanted.detail);
             tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}{more}");
-            match listen(session, process, line, wanted.detail).map_err(|error| error.to_string())? {
+            match listen(session, process, line, &wanted).map_err(|error| error.to_string())? {
                 Left::Ended => break,
                 Left::WantsMore => wanted.detail = wanted.detail.with(line.wanted()),
             }
@@ -105,8 +106,8 @@ fn find(process: &Process, line: &Line) -> Result<Option<Port>, Absence> {
     Ok(None)
 }
 
-fn listen(mut session: Session, process: &Process, line: &mut Line, detail: Detail) -> Result<Left, SessionError> {
-    let (mut telling, mut threads) = (Telling::default(), Threads::of(process));
+fn listen(mut session: Session, process: &Process, line: &mut Line, wanted: &Wanted) -> Result<Left, SessionError> {
+    let (mut telling, mut threads) = (Telling::new(wanted.embedded), Threads::of(process));
     loop {
         let progress = session.read(READ, |item| hear(&mut telling, &mut threads, line, &item))?;
         line.lost(std::mem::take(&mut telling.commands.lost));
@@ -115,7 +116,7 @@ fn listen(mut session: Session, process: &Process, line: &mut Line, detail: Deta
         if progress == Progress::Ended {
             return Ok(Left::Ended);
         }
-        let more = detail.with(line.wanted()) != detail;
+        let more = wanted.detail.with(line.wanted()) != wanted.detail;
         if line.is_ending() || more {
             session.stop(FAREWELL, |item| hear(&mut telling, &mut threads, line, &item))?;
             measured(&mut telling, line, None);

@@ -88,22 +88,34 @@ impl Begun {
         attributes.extend(port.map(|port| ("server.port".to_owned(), port)));
         attributes.extend(self.procedure.then(|| ("db.stored_procedure.name".to_owned(), self.statement.clone())));
         attributes.push(("db.statement".to_owned(), self.statement));
-        let span = SpanId(fastrand::u64(1..));
-        let context = match self.within {
-            Some(within) => Context { span, parent: Some(within.span), ..within },
-            None => Context { trace: TraceId(fastrand::u128(1..)), span, parent: None, sampled: true },
-        };
-        let span = SpanEnded {
-            source: "Microsoft.Data.SqlClient".into(),
-            name: String::new(),
-            context,
-            remote_parent: false,
-            duration: end.time.saturating_sub(self.began),
-            kind: SpanKind::Client,
-            status: if end.failed { SpanStatus::Error } else { SpanStatus::Unset },
-            attributes,
-        };
+        let lasted = end.time.saturating_sub(self.began);
+        let span = call("Microsoft.Data.SqlClient", self.within, lasted, end.failed, attributes);
         (span, end)
+    }
+}
+
+/// A command that no activity is: a span of its own below the activity it was made in. `duration` is in nanoseconds.
+pub(super) fn call(
+    source: &str,
+    within: Option<Context>,
+    duration: u64,
+    failed: bool,
+    attributes: Vec<(String, String)>,
+) -> SpanEnded {
+    let span = SpanId(fastrand::u64(1..));
+    let context = match within {
+        Some(within) => Context { span, parent: Some(within.span), ..within },
+        None => Context { trace: TraceId(fastrand::u128(1..)), span, parent: None, sampled: true },
+    };
+    SpanEnded {
+        source: source.into(),
+        name: String::new(),
+        context,
+        remote_parent: false,
+        duration,
+        kind: SpanKind::Client,
+        status: if failed { SpanStatus::Error } else { SpanStatus::Unset },
+        attributes,
     }
 }
 

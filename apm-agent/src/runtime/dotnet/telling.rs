@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{
     Event, Utf16,
     asking::{key, name},
-    command::{Begun, Commands, End},
+    command::{Begun, Commands, End, call},
     counters::Counters,
     logged,
     payload::{Arguments, LogRecord, SourceEvent},
@@ -43,6 +43,8 @@ pub(super) struct Telling {
     failed: HashMap<SpanId, Vec<(String, String)>>,
     /// Counters of the interval that is being told.
     pub counters: Counters,
+    /// The database inside the program.
+    embedded: Option<&'static str>,
 }
 
 /// The values of one event.
@@ -74,6 +76,11 @@ impl Values<'_> {
 }
 
 impl Telling {
+    /// Of a program with this database inside.
+    pub(super) fn new(embedded: Option<&'static str>) -> Self {
+        Self { embedded, ..Self::default() }
+    }
+
     /// What an event says.
     pub(super) fn told(&mut self, event: &Event<'_>, say: Say<'_>) {
         if self.counters.hear(event) {
@@ -92,6 +99,7 @@ impl Telling {
             "ActivityStop" => self.span_ended(source, &values),
             "Event" if source == name::HTTP_CLIENT => self.call_failed(&values),
             "Event" if source == name::HOSTING => hosting(name, &values),
+            "Event" if source == name::ENTITY_FRAMEWORK => self.executed(name, &values),
             "Event" if source == name::SQL_CLIENT => {
                 self.command(name, &values, event.time, say);
                 None
@@ -124,6 +132,21 @@ impl Telling {
             (ended.attributes, ended.status) = (failed, SpanStatus::Error);
         }
         Some(Said::SpanEnded(Box::new(ended)))
+    }
+
+    /// A command of Entity Framework on the database inside; those on others are told otherwise.
+    fn executed(&self, name: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
+        let system = self.embedded?;
+        values.text(key::CONNECTION).filter(|class| class.to_ascii_lowercase().contains(system))?;
+        let attributes = vec![
+            ("db.system".to_owned(), system.to_owned()),
+            ("db.name".to_owned(), values.text(key::DATABASE).unwrap_or_default()),
+            ("db.statement".to_owned(), values.text(key::STATEMENT)?),
+        ];
+        let within = values.text(key::ID).and_then(|id| activity_id(&id));
+        let failed = name.to_string().ends_with("Error");
+        let duration = values.number(key::DURATION).unwrap_or(0).saturating_mul(TICK);
+        Some(Said::SpanEnded(Box::new(call(name::ENTITY_FRAMEWORK, within, duration, failed, attributes))))
     }
 
     fn command(&mut self, name: Utf16<'_>, values: &Values<'_>, time: Nanos, say: Say<'_>) -> Option<()> {
