@@ -116,6 +116,20 @@ fn statement(sql: &Sql) -> Option<String> {
 }
 
 impl CallParts {
+    /// As Elastic's .NET agent words it: calls are named by the host without its port, statements are one line.
+    #[must_use]
+    pub fn as_dotnet(mut self) -> Self {
+        if let (Some(http), Some(host)) = (&self.http, &self.destination.address)
+            && !http.method.is_empty()
+        {
+            self.name = format!("{} {host}", http.method);
+        }
+        if let Some(statement) = self.db.as_mut().and_then(|db| db.statement.as_mut()) {
+            *statement = statement.replace("\r\n", " ").replace('\n', " ");
+        }
+        self
+    }
+
     /// Puts the call into its trace. `duration` is in nanoseconds.
     pub fn into_span(self, place: Place, transaction: Option<SpanId>, start: EpochMicros, duration: u64) -> Span {
         Span {
@@ -170,6 +184,15 @@ mod tests {
         let call = parts.http.unwrap();
         assert_eq!((call.url.as_str(), call.status), ("http://api.example:8081/x?y=z", Some(200)));
         assert!(!parts.propagated);
+    }
+
+    #[test]
+    fn words_as_elastic_s_dotnet_agent() {
+        let http = sample::http("/x", &[("Host", "[::1]:8081")]);
+        assert_eq!(from_http(&exchange(Ending::Complete), &http, &addresses()).as_dotnet().name, "GET ::1");
+        let parts = query(sample::sql("SELECT *\r\nFROM products\nLIMIT 1")).as_dotnet();
+        assert_eq!(parts.name, "SELECT FROM products");
+        assert_eq!(parts.db.unwrap().statement.as_deref(), Some("SELECT * FROM products LIMIT 1"));
     }
 
     #[test]

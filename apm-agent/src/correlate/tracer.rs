@@ -31,6 +31,7 @@ use crate::{
     config::Capture,
     exchange::{Ending, Exchange, Http, Nanos, Payload, Stamp, TraceHeaders},
     metadata::ServiceInstance,
+    runtime::dotnet,
 };
 
 /// What a parser carries for us with each chunk: the thread that moved it, and whether an event loop watches its socket.
@@ -327,6 +328,8 @@ impl Tracer {
             Payload::Http(http) => Some(span::from_http(&exchange, http, party.addresses)),
             Payload::Sql(sql) => Some(span::from_sql(&exchange, sql, party.addresses)),
         };
+        let is_dotnet = party.instance.agent_name == dotnet::AGENT_NAME;
+        let parts = parts.map(|parts| if is_dotnet { parts.as_dotnet() } else { parts });
         let bridged = self.bridged.get_mut(&party.pid);
         let Some(parts) = parts else {
             if let Some(bridged) = bridged {

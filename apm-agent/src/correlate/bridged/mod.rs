@@ -3,6 +3,7 @@
 //! Either may come first; each waits for the other, for [`GRACE`] after the run time has caught up. What stays alone is
 //! reported as the wire shows it, and counted.
 
+mod exceptions;
 mod logs;
 mod numbering;
 mod threads;
@@ -13,6 +14,7 @@ use std::{
     sync::Arc,
 };
 
+use exceptions::Exceptions;
 use logs::Logs;
 use numbering::{Connection, Numbering};
 use threads::Threads;
@@ -22,7 +24,7 @@ pub(super) use tree::{Held, Put, Root};
 use super::{OpenRequest, RequestKey, SpanId, TraceId};
 use crate::{
     bridge::{CallBegan, Detail, RequestEnded, SpanEnded},
-    build::{destination::Addresses, span::CallParts},
+    build::{ErrorEvent, destination::Addresses, span::CallParts},
     exchange::{Exchange, Http, Nanos, Payload},
     metadata::ServiceInstance,
 };
@@ -108,18 +110,21 @@ pub(super) struct Alone {
     pub(super) calls: Vec<(Box<Called>, Known)>,
     /// Requests the run time told of that are not known on the wire; and whether a connection to their peer is.
     pub(super) unseen: Vec<(Nanos, RequestEnded, bool)>,
+    /// Exceptions of requests and calls of which nothing was told.
+    pub(super) exceptions: Vec<ErrorEvent>,
 }
 
 /// One process.
 pub(super) struct Bridged {
     pub(super) instance: Arc<ServiceInstance>,
     pub(super) tree: Tree,
-    pub(super) logs: Logs,
     /// What the run time tells.
     pub(super) detail: Detail,
     /// Requests seen on both sides, and by the run time alone.
     seen: u64,
     unseen: u64,
+    pub(super) exceptions: Exceptions,
+    pub(super) logs: Logs,
     numbering: Numbering,
     requests: HashMap<RequestKey, Request>,
     answered: VecDeque<(Nanos, RequestKey)>,
@@ -147,10 +152,11 @@ impl Bridged {
         Self {
             instance,
             tree: Tree::default(),
-            logs: Logs::default(),
             detail: Detail::default(),
             seen: 0,
             unseen: 0,
+            exceptions: Exceptions::default(),
+            logs: Logs::default(),
             numbering: Numbering::default(),
             requests: HashMap::new(),
             answered: VecDeque::new(),
@@ -341,6 +347,7 @@ impl Bridged {
         while let Some((_, connection)) = self.closed.pop_front_if(|(closed, _)| *closed < before) {
             self.sessions.remove(&connection);
         }
+        alone.exceptions = self.exceptions.overdue(before);
         self.numbering.forget_closed(before);
         self.tree.forget_before(time);
         alone

@@ -109,7 +109,9 @@ impl Tracer {
 
     /// What has waited too long goes out as the wire shows it.
     fn alone(&mut self, pid: u32, time: Nanos) {
-        let Some(alone) = self.bridged.get_mut(&pid).map(|bridged| bridged.alone(time)) else { return };
+        let Some(bridged) = self.bridged.get_mut(&pid) else { return };
+        let instance = Arc::clone(&bridged.instance);
+        let alone = bridged.alone(time);
         for answered in alone.requests {
             self.counters.requests_alone += 1;
             self.report_request(*answered, None, Vec::new());
@@ -127,8 +129,12 @@ impl Tracer {
             if let Some(answered) = self.by_its_word(pid, &ended, told).filter(|_| !connected) {
                 self.request_joined(pid, (Box::new(answered), Some(ended)), told);
             } else if let Some(context) = ended.context {
+                self.threw_in(pid, &context);
                 self.close(pid, Root { id: context.span, reported: true }, told);
             }
+        }
+        for event in alone.exceptions {
+            self.publish_error(&instance, event);
         }
         self.give_up_logged(pid, time);
     }
@@ -166,6 +172,8 @@ impl Tracer {
             request.place = place(&context, request.place.sample_rate);
             (request.sampled, request.decided) = (context.sampled, true);
             let children = self.bridged.get_mut(&pid).map(|bridged| bridged.tree.take(context.span));
+            let thrown = self.bridged.get_mut(&pid).map(|bridged| bridged.exceptions.take(context.span));
+            errors.extend(thrown.into_iter().flatten().map(|event| (context.span, event)));
             for mut held in children.into_iter().flatten() {
                 held.span.transaction = Some(context.span);
                 errors.extend(held.error.map(|error| (held.span.place.id, error)));
@@ -218,23 +226,41 @@ impl Tracer {
         let place = Place { trace, id, parent: Some(parent), sample_rate };
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, None, start, duration(&exchange));
-        let error = self.sql_failure(&exchange);
+        let error = self.sql_failure(&exchange).or_else(|| self.exception_in(pid, id));
         self.hold(pid, &instance, parent, Held { span, propagated, error });
     }
 
-    /// An exception that is worth a report.
+    /// An exception that is worth a report: it goes with the request or call that it hit.
     fn threw(&mut self, pid: u32, threw: &Threw, time: Nanos) {
-        let Some(instance) = self.bridged.get(&pid).map(|bridged| Arc::clone(&bridged.instance)) else { return };
         if threw.context.is_some_and(|context| !context.sampled) {
             return;
         }
-        let within = threw.context.map(|context| ErrorPlace {
-            transaction_type: Some("request"),
-            ..error_place(&place(&context, None), context.span)
-        });
-        let mut event = self.thrown(&threw.thrown, threw.handled, time);
-        event.within = within;
-        self.publish_error(&instance, event);
+        let event = self.thrown(&threw.thrown, threw.handled, time);
+        let Some(bridged) = self.bridged.get_mut(&pid) else { return };
+        let instance = Arc::clone(&bridged.instance);
+        let ready = match threw.context {
+            Some(context) => bridged.exceptions.put(context.span, event, time),
+            None => vec![event],
+        };
+        for event in ready {
+            self.publish_error(&instance, event);
+        }
+    }
+
+    /// Reports what was thrown in a request that the wire did not show.
+    fn threw_in(&mut self, pid: u32, context: &Context) {
+        let Some(bridged) = self.bridged.get_mut(&pid) else { return };
+        let instance = Arc::clone(&bridged.instance);
+        for mut event in bridged.exceptions.take(context.span) {
+            let transaction_type = Some("request");
+            event.within = Some(ErrorPlace { transaction_type, ..error_place(&place(context, None), context.span) });
+            self.publish_error(&instance, event);
+        }
+    }
+
+    /// What was thrown in a call, where it ended with an exception.
+    fn exception_in(&mut self, pid: u32, span: SpanId) -> Option<ErrorEvent> {
+        self.bridged.get_mut(&pid)?.exceptions.take(span).into_iter().next()
     }
 
     fn thrown(&mut self, thrown: &Thrown, handled: bool, time: Nanos) -> ErrorEvent {
@@ -253,7 +279,8 @@ impl Tracer {
         };
         if ended.context.sampled {
             let span = activity::span(ended, start, None, sample_rate);
-            self.hold(pid, &instance, parent, Held { span, propagated: false, error: None });
+            let error = self.exception_in(pid, id);
+            self.hold(pid, &instance, parent, Held { span, propagated: false, error });
         }
         let late = self.bridged.get_mut(&pid).map(|bridged| bridged.tree.below(id, parent, time));
         for (held, root) in late.into_iter().flatten() {
@@ -348,13 +375,18 @@ fn agrees(answered: &Answered, context: &Context) -> bool {
     }
 }
 
+/// How the reset of a session begins that has prepared statements to keep (Npgsql,
+/// `NpgsqlConnector.GenerateResetMessage`).
+const NPGSQL_RESET: &str = "SET SESSION AUTHORIZATION DEFAULT;RESET ALL;";
+
 /// What a driver sends in one write with the program's statement, and which costs no round trip of its own: the reset of
 /// a pooled session, the beginning of a transaction.
 fn is_housekeeping(exchange: &Exchange) -> bool {
     let Payload::Sql(sql) = &exchange.payload else { return false };
-    let statement = sql.statement.as_deref().unwrap_or_default();
-    let word = statement.trim_start().split(|one: char| !one.is_ascii_alphabetic()).next().unwrap_or_default();
+    let statement = sql.statement.as_deref().unwrap_or_default().trim_start();
+    let word = statement.split(|one: char| !one.is_ascii_alphabetic()).next().unwrap_or_default();
     ["DISCARD", "BEGIN"].iter().any(|housekeeping| word.eq_ignore_ascii_case(housekeeping))
+        || statement.starts_with(NPGSQL_RESET)
 }
 
 /// The request's route: as the run time names it, else the path (Elastic's .NET agent does so), else, when nothing was

@@ -12,6 +12,14 @@ const ENTRIES: usize = 1024;
 /// Most bytes of texts and names remembered.
 const BYTES: usize = 4 * 1024 * 1024;
 
+/// What begins a statement that gives or takes names.
+const PREPARE: &str = "PREPARE";
+const DEALLOCATE: &str = "DEALLOCATE";
+const DISCARD: &str = "DISCARD";
+
+/// What `DISCARD` may name besides `ALL`, and leaves prepared statements as they are (PostgreSQL's manual, "DISCARD").
+const KEEPING: [&str; 4] = ["PLANS", "SEQUENCES", "TEMP", "TEMPORARY"];
+
 /// Text of a statement, as far as it is known.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Statement {
@@ -133,7 +141,7 @@ impl Names {
 
     /// What executing this text does to names: `PREPARE`, `DEALLOCATE` and `DISCARD` share them with Parse.
     pub(super) fn apply(&mut self, statement: &str) {
-        let words = ["PREPARE", "DEALLOCATE", "DISCARD"];
+        let words = [PREPARE, DEALLOCATE, DISCARD];
         let text = statement.trim().trim_end_matches(';');
         let single = memchr::memchr(b';', text.as_bytes()).is_none();
         let mut parts = text.split_whitespace();
@@ -142,25 +150,43 @@ impl Names {
             if words.iter().any(|word| first.eq_ignore_ascii_case(word)) {
                 self.apply_single(first, parts);
             }
-        } else if words.iter().any(|word| contains_ignoring_case(text.as_bytes(), word.as_bytes())) {
+        } else if [PREPARE, DEALLOCATE].iter().any(|word| contains_ignoring_case(text.as_bytes(), word.as_bytes()))
+            || discards_all(text)
+        {
             self.forget_all();
         }
     }
 
     fn apply_single<'a>(&mut self, first: &str, mut parts: impl Iterator<Item = &'a str>) {
         let mut name = parts.next().unwrap_or_default();
-        if first.eq_ignore_ascii_case("DEALLOCATE") && name.eq_ignore_ascii_case("PREPARE") {
+        if first.eq_ignore_ascii_case(DISCARD) && KEEPING.iter().any(|kept| name.eq_ignore_ascii_case(kept)) {
+            return;
+        }
+        if first.eq_ignore_ascii_case(DEALLOCATE) && name.eq_ignore_ascii_case("PREPARE") {
             name = parts.next().unwrap_or_default();
         }
         // `PREPARE name(int) AS …`; anything but a plain name (DISCARD ALL, DEALLOCATE ALL, "quoted names") forgets all.
         let name = name.split('(').next().unwrap_or_default();
         let plain = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if !plain || first.eq_ignore_ascii_case("DISCARD") || name.eq_ignore_ascii_case("ALL") {
+        if !plain || first.eq_ignore_ascii_case(DISCARD) || name.eq_ignore_ascii_case("ALL") {
             self.forget_all();
         } else {
             self.forget_statement(name.to_ascii_lowercase().as_bytes());
         }
     }
+}
+
+/// True when one `DISCARD` in the text may be `DISCARD ALL`. Npgsql resets a pooled session that has prepared statements
+/// with `…;DISCARD SEQUENCES;DISCARD TEMP`, which leaves them.
+fn discards_all(text: &str) -> bool {
+    if !contains_ignoring_case(text.as_bytes(), DISCARD.as_bytes()) {
+        return false;
+    }
+    let upper = text.to_ascii_uppercase();
+    upper.split(DISCARD).skip(1).any(|rest| {
+        let word = rest.trim_start().split(|one: char| !one.is_ascii_alphabetic()).next().unwrap_or_default();
+        !KEEPING.contains(&word)
+    })
 }
 
 fn contains_ignoring_case(text: &[u8], word: &[u8]) -> bool {
@@ -186,7 +212,11 @@ mod tests {
             ("DISCARD ALL", 0),
             ("PREPARE b(int) AS SELECT $1", 1),
             ("SELECT 1; DEALLOCATE a", 0),
-            ("/* x */ DISCARD PLANS", 0),
+            ("/* x */ DISCARD ALL", 0),
+            ("/* x */ DISCARD PLANS", 2),
+            ("discard temp", 2),
+            ("RESET ALL;DISCARD SEQUENCES;DISCARD TEMP", 2),
+            ("DISCARD TEMP; discard /* x */ all", 0),
             ("SELECT ';'", 2),
         ] {
             let mut names = Names::default();

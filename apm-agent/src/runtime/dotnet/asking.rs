@@ -5,7 +5,7 @@
 //! those of `DiagnosticSourceEventSource` (dotnet/runtime, `DsesFilterAndTransform.cs`): listener or `[AS]` activity
 //! source, `/`, event, `:-`, and the properties to be told, each as `name=path`.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use super::{CollectTracing, Provider};
 use crate::bridge::Detail;
@@ -66,16 +66,22 @@ pub(super) mod key {
     pub const STATUS: &str = "S";
     /// `Activity.TagObjects`.
     pub const TAGS: &str = "A";
+    /// `HttpRequestMessage.Method`, `HttpRequest.Method`.
+    pub const METHOD: &str = "M";
+    /// `HttpRequestMessage.RequestUri`.
+    pub const URL: &str = "U";
     /// `OperationId` of SqlClient's events.
     pub const OPERATION: &str = "O";
     /// `SqlCommand.CommandText`.
     pub const STATEMENT: &str = "Q";
+    /// `SqlCommand.CommandType`.
+    pub const COMMAND_TYPE: &str = "Y";
     /// `SqlConnection.DataSource`: `tcp:HOST,PORT`.
     pub const SERVER: &str = "H";
+    /// `DbConnection.ToString()`: its class.
+    pub const CONNECTION: &str = "J";
     /// `SqlConnection.Database`.
     pub const DATABASE: &str = "B";
-    /// `HttpRequest.Method`.
-    pub const METHOD: &str = "M";
     /// `HttpRequest.Path`.
     pub const PATH: &str = "U";
     /// `HttpRequest.QueryString`.
@@ -104,6 +110,8 @@ pub(super) mod name {
     pub const NPGSQL: &str = "Npgsql";
     pub const HTTP: &str = "System.Net.Http";
     pub const SQL_CLIENT: &str = "SqlClientDiagnosticListener";
+    pub const HTTP_CLIENT: &str = "HttpHandlerDiagnosticListener";
+    pub const ENTITY_FRAMEWORK: &str = "Microsoft.EntityFrameworkCore";
 }
 
 /// What a run time is asked for.
@@ -115,14 +123,16 @@ pub(super) struct Wanted<'a> {
     pub sample_rate: f64,
     /// Activity sources of the program to listen to where not all of them can be (.NET 8).
     pub sources: &'a [String],
+    /// The program has a database inside, which no wire shows: `sqlite`. Its commands come from Entity Framework.
+    pub embedded: Option<&'static str>,
+    /// What the wire cannot show and is asked for too.
+    pub detail: Detail,
     /// How often its counters are told; `None`: never.
     pub metrics_interval: Option<Duration>,
     /// Errors the program logs are told.
     pub log_errors: bool,
     /// Everything the program logs is told.
     pub logs: bool,
-    /// What the wire cannot show and is asked for too.
-    pub detail: Detail,
 }
 
 /// Activity sources that .NET's own libraries use for experiments: they say nothing Elastic would report.
@@ -227,8 +237,21 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
             false => format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
         },
         format!("[AS]{}/Stop:-{whole}", name::HTTP),
+        // What a call ended with that had no answer, and whose it was: activities of .NET 8 do not say.
+        format!(
+            "{}/System.Net.Http.Exception:-{}=*Activity.Id;{}=Exception;{}=Request.Method.Method;\
+             {}=Request.RequestUri.AbsoluteUri",
+            name::HTTP_CLIENT,
+            key::ID,
+            key::EXCEPTION,
+            key::METHOD,
+            key::URL
+        ),
     ];
     all.extend(sql_client());
+    if wanted.embedded.is_some() {
+        all.extend(entity_framework());
+    }
     if knows_rest(wanted) {
         all.extend(EXPERIMENTS.iter().map(|source| format!("[AS]{source}/Start-Propagate:-")));
         all.push(format!("[AS]*/Stop:-{whole}"));
@@ -262,14 +285,39 @@ fn sampler(wanted: &Wanted) -> String {
     if knows_rest(wanted) { format!("-ParentRatioSampler({})", wanted.sample_rate) } else { String::new() }
 }
 
+/// Databases inside the program, by the assembly of their provider.
+const EMBEDDED: [(&str, &str); 2] = [("Microsoft.Data.Sqlite.dll", "sqlite"), ("System.Data.SQLite.dll", "sqlite")];
+
+/// The database inside the program, by the files it has mapped.
+pub(super) fn embedded(mapped: &[PathBuf]) -> Option<&'static str> {
+    let is = |file: &PathBuf, name: &str| file.file_name().is_some_and(|found| found == name);
+    EMBEDDED.iter().find(|(name, _)| mapped.iter().any(|file| is(file, name))).map(|(_, system)| *system)
+}
+
+/// Commands of Entity Framework Core. Asked for only where no wire shows them: they would be told twice.
+fn entity_framework() -> impl Iterator<Item = String> {
+    let told = format!(
+        "{}=*Activity.Id;{}=Command.CommandText;{}=Command.Connection.Database;{}=Command.Connection;{}=Duration.Ticks",
+        key::ID,
+        key::STATEMENT,
+        key::DATABASE,
+        key::CONNECTION,
+        key::DURATION
+    );
+    ["Executed", "Error"]
+        .into_iter()
+        .map(move |outcome| format!("{0}/{0}.Database.Command.Command{outcome}:-{told}", name::ENTITY_FRAMEWORK))
+}
+
 /// SqlClient speaks TDS, mostly encrypted: everything comes from its events.
 fn sql_client() -> impl Iterator<Item = String> {
     let begins = format!(
-        "{}=OperationId;{}=*Activity.Id;{}=Command.CommandText;{}=Command.Connection.DataSource;\
-         {}=Command.Connection.Database",
+        "{}=OperationId;{}=*Activity.Id;{}=Command.CommandText;{}=Command.CommandType;\
+         {}=Command.Connection.DataSource;{}=Command.Connection.Database",
         key::OPERATION,
         key::ID,
         key::STATEMENT,
+        key::COMMAND_TYPE,
         key::SERVER,
         key::DATABASE
     );
@@ -289,6 +337,7 @@ mod tests {
         major: 10,
         sample_rate: 1.0,
         sources: &[],
+        embedded: None,
         metrics_interval: Some(Duration::from_secs(30)),
         log_errors: true,
         logs: false,
@@ -329,9 +378,20 @@ mod tests {
     }
 
     #[test]
+    fn entity_framework_is_asked_only_for_databases_inside() {
+        let mapped = ["/app/Shop.dll", "/app/Microsoft.Data.Sqlite.dll"].map(PathBuf::from);
+        assert_eq!((embedded(&mapped), embedded(&mapped[..1])), (Some("sqlite"), None));
+        let lines = |embedded| {
+            let asked = specifications(&Wanted { embedded, ..ALL });
+            asked.iter().filter(|line| line.contains("EntityFrameworkCore")).count()
+        };
+        assert_eq!((lines(None), lines(Some("sqlite"))), (0, 2));
+    }
+
+    #[test]
     fn fits_into_a_message() {
         let detail = Detail { requests: true, statements: true };
-        let session = session(&Wanted { detail, ..ALL });
+        let session = session(&Wanted { detail, embedded: Some("sqlite"), ..ALL });
         assert!(!session.stack_walk && !session.rundown);
         // UTF-16, in a message of at most 64 KiB.
         assert!(session.providers[0].arguments.len() * 2 < 32 * 1024);

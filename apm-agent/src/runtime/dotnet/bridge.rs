@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use super::{
     Absence, Item, Port, Progress, Session, SessionError,
     asking::{self, Wanted},
-    counters::Counters,
     telling::Telling,
     threads::Threads,
 };
@@ -52,12 +51,13 @@ impl Bridge for EventPipe {
             major: major(&version).unwrap_or(OLDEST),
             sample_rate: settings.sample_rate,
             sources: &settings.sources,
+            embedded: asking::embedded(&process.mapped_files()),
+            detail: Detail::default(),
             metrics_interval: settings.metrics_interval,
             log_errors: settings.log_errors,
             logs: settings.logs,
-            detail: Detail::default(),
         };
-        let (mut port, mut counters) = (Some(port), Counters::default());
+        let mut port = Some(port);
         while let Some(found) = port {
             let session = Session::start(found, &asking::session(&wanted), PATIENCE);
             let session = session.map_err(|error| error.to_string())?;
@@ -65,7 +65,7 @@ impl Bridge for EventPipe {
             let more = if wanted.detail == Detail::default() { "" } else { MORE };
             line.began(wanted.detail);
             tracing::info!(pid = line.pid, "listening to .NET {version} through its diagnostics port{walks}{more}");
-            match listen(session, process, line, &mut counters, wanted.detail).map_err(|error| error.to_string())? {
+            match listen(session, process, line, &wanted).map_err(|error| error.to_string())? {
                 Left::Ended => break,
                 Left::WantsMore => wanted.detail = wanted.detail.with(line.wanted()),
             }
@@ -106,49 +106,41 @@ fn find(process: &Process, line: &Line) -> Result<Option<Port>, Absence> {
     Ok(None)
 }
 
-fn listen(
-    mut session: Session,
-    process: &Process,
-    line: &mut Line,
-    counters: &mut Counters,
-    detail: Detail,
-) -> Result<Left, SessionError> {
-    let (mut telling, mut threads) = (Telling::default(), Threads::of(process));
+fn listen(mut session: Session, process: &Process, line: &mut Line, wanted: &Wanted) -> Result<Left, SessionError> {
+    let (mut telling, mut threads) = (Telling::new(wanted.embedded), Threads::of(process));
     loop {
-        let progress = session.read(READ, |item| hear(&mut telling, &mut threads, counters, line, &item))?;
-        line.lost(std::mem::take(&mut telling.lost));
-        measured(counters, line, Instant::now().checked_sub(SETTLED));
+        let progress = session.read(READ, |item| hear(&mut telling, &mut threads, line, &item))?;
+        line.lost(std::mem::take(&mut telling.commands.lost));
+        measured(&mut telling, line, Instant::now().checked_sub(SETTLED));
         line.pass_on();
         if progress == Progress::Ended {
             return Ok(Left::Ended);
         }
-        let more = detail.with(line.wanted()) != detail;
+        let more = wanted.detail.with(line.wanted()) != wanted.detail;
         if line.is_ending() || more {
-            session.stop(FAREWELL, |item| hear(&mut telling, &mut threads, counters, line, &item))?;
-            measured(counters, line, None);
+            session.stop(FAREWELL, |item| hear(&mut telling, &mut threads, line, &item))?;
+            measured(&mut telling, line, None);
             return Ok(if more { Left::WantsMore } else { Left::Ended });
         }
     }
 }
 
 /// Passes on the counters of an interval, if the last of them came before `until`.
-fn measured(counters: &mut Counters, line: &mut Line, until: Option<Instant>) {
-    if let Some((time, samples)) = counters.take(until) {
+fn measured(telling: &mut Telling, line: &mut Line, until: Option<Instant>) {
+    if let Some((time, samples)) = telling.counters.take(until) {
         line.say(time, Said::Metrics(samples));
     }
 }
 
-fn hear(telling: &mut Telling, threads: &mut Threads, counters: &mut Counters, line: &mut Line, item: &Item<'_>) {
+fn hear(telling: &mut Telling, threads: &mut Threads, line: &mut Line, item: &Item<'_>) {
     match item {
-        Item::Event(event) if counters.hear(event) => {}
-        Item::Event(event) => match telling.told(event) {
-            Some(Said::CallBegan(call)) => match threads.ours(call.tid) {
-                Some(tid) => line.say(event.time, Said::CallBegan(CallBegan { tid, ..call })),
+        Item::Event(event) => telling.told(event, &mut |time, said| match said {
+            Said::CallBegan(call) => match threads.ours(call.tid) {
+                Some(tid) => line.say(time, Said::CallBegan(CallBegan { tid, ..call })),
                 None => line.lost(1),
             },
-            Some(said) => line.say(event.time, said),
-            None => {}
-        },
+            said => line.say(time, said),
+        }),
         Item::Lost(messages) => line.lost(*messages),
         Item::Trace(_) => {}
     }

@@ -17,6 +17,7 @@
 
 mod asking;
 mod bridge;
+mod command;
 mod counters;
 mod cursor;
 pub mod exception;

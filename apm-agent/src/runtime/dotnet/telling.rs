@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use super::{
     Event, Utf16,
     asking::{key, name},
+    command::{Begun, Commands, End, call},
+    counters::Counters,
     logged,
     payload::{Arguments, LogRecord, SourceEvent},
 };
@@ -13,7 +15,7 @@ use crate::{
         CallBegan, Context, RequestEnded, RequestFacts, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown,
     },
     build::route,
-    correlate::{SpanId, TraceId, trace_context},
+    correlate::{SpanId, trace_context},
     exchange::{Nanos, TraceHeaders},
 };
 
@@ -23,29 +25,26 @@ const LONGEST_VALUE: usize = 10_240;
 /// Characters kept of an exception with its stack.
 const LONGEST_EXCEPTION: usize = 65_536;
 
-/// Commands under way that are remembered.
-const MOST_COMMANDS: usize = 16_384;
+/// Failed calls that are remembered.
+const MOST_FAILED: usize = 1024;
 
 /// Nanoseconds of a tick.
 const TICK: u64 = 100;
 
+/// Takes messages with their times.
+type Say<'a> = &'a mut dyn FnMut(Nanos, Said);
+
 /// Turns events into messages.
 #[derive(Debug, Default)]
 pub(super) struct Telling {
-    /// SqlClient's commands under way, by operation.
-    commands: HashMap<String, Command>,
-    /// Commands not remembered because there were too many.
-    pub lost: u64,
-}
-
-#[derive(Debug)]
-struct Command {
-    began: Nanos,
-    /// Place of the activity it belongs to.
-    within: Option<Context>,
-    statement: String,
-    server: String,
-    database: String,
+    /// SqlClient's commands under way.
+    pub commands: Commands,
+    /// Method and URL of calls that ended with an exception, until their span is told.
+    failed: HashMap<SpanId, Vec<(String, String)>>,
+    /// Counters of the interval that is being told.
+    pub counters: Counters,
+    /// The database inside the program.
+    embedded: Option<&'static str>,
 }
 
 /// The values of one event.
@@ -77,84 +76,103 @@ impl Values<'_> {
 }
 
 impl Telling {
+    /// Of a program with this database inside.
+    pub(super) fn new(embedded: Option<&'static str>) -> Self {
+        Self { embedded, ..Self::default() }
+    }
+
     /// What an event says.
-    pub(super) fn told(&mut self, event: &Event<'_>) -> Option<Said> {
+    pub(super) fn told(&mut self, event: &Event<'_>, say: Say<'_>) {
+        if self.counters.hear(event) {
+            return;
+        }
         // The other form a record may be told in has no arguments; it is not asked for.
         if let Some(record) = LogRecord::read(event).filter(|record| record.arguments_json.is_some()) {
-            return Some(Said::Logged(Box::new(logged::logged(&record))));
+            return say(event.time, Said::Logged(Box::new(logged::logged(&record))));
         }
-        let SourceEvent::Happened { told_as, source, name, arguments } = SourceEvent::read(event)? else {
-            return None;
+        let Some(SourceEvent::Happened { told_as, source, name, arguments }) = SourceEvent::read(event) else {
+            return;
         };
         let values = Values { arguments };
-        match told_as {
+        let said = match told_as {
             "ActivityStart" if source == name::NPGSQL => call_began(event, &values),
-            "ActivityStop" => span_ended(source, &values),
+            "ActivityStop" => self.span_ended(source, &values),
+            "Event" if source == name::HTTP_CLIENT => self.call_failed(&values),
             "Event" if source == name::HOSTING => hosting(name, &values),
-            "Event" if source == name::SQL_CLIENT => self.command(name, &values, event.time),
+            "Event" if source == name::ENTITY_FRAMEWORK => self.executed(name, &values),
+            "Event" if source == name::SQL_CLIENT => {
+                self.command(name, &values, event.time, say);
+                None
+            }
             _ => None,
+        };
+        if let Some(said) = said {
+            say(event.time, said);
         }
     }
 
-    fn command(&mut self, name: Utf16<'_>, values: &Values<'_>, time: Nanos) -> Option<Said> {
+    /// Comes before the span's own end, on the same thread.
+    fn call_failed(&mut self, values: &Values<'_>) -> Option<Said> {
+        let context = values.context()?;
+        if self.failed.len() >= MOST_FAILED {
+            self.failed.clear();
+        }
+        let told = [("http.method", key::METHOD), ("http.url", key::URL)];
+        let told = told.into_iter().filter_map(|(name, key)| Some((name.to_owned(), values.text(key)?)));
+        self.failed.insert(context.span, told.collect());
+        let thrown = values.exception()?;
+        Some(Said::Threw(Box::new(Threw { context: Some(context), thrown, handled: false })))
+    }
+
+    fn span_ended(&mut self, source: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
+        let mut ended = span_ended(source, values)?;
+        if let Some(failed) = self.failed.remove(&ended.context.span)
+            && ended.attributes.is_empty()
+        {
+            (ended.attributes, ended.status) = (failed, SpanStatus::Error);
+        }
+        Some(Said::SpanEnded(Box::new(ended)))
+    }
+
+    /// A command of Entity Framework on the database inside; those on others are told otherwise.
+    fn executed(&self, name: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
+        let system = self.embedded?;
+        values.text(key::CONNECTION).filter(|class| class.to_ascii_lowercase().contains(system))?;
+        let attributes = vec![
+            ("db.system".to_owned(), system.to_owned()),
+            ("db.name".to_owned(), values.text(key::DATABASE).unwrap_or_default()),
+            ("db.statement".to_owned(), values.text(key::STATEMENT)?),
+        ];
+        let within = values.text(key::ID).and_then(|id| activity_id(&id));
+        let failed = name.to_string().ends_with("Error");
+        let duration = values.number(key::DURATION).unwrap_or(0).saturating_mul(TICK);
+        Some(Said::SpanEnded(Box::new(call(name::ENTITY_FRAMEWORK, within, duration, failed, attributes))))
+    }
+
+    fn command(&mut self, name: Utf16<'_>, values: &Values<'_>, time: Nanos, say: Say<'_>) -> Option<()> {
         let operation = values.text(key::OPERATION)?;
         let name = name.to_string();
-        if name.ends_with("Before") {
-            if self.commands.len() >= MOST_COMMANDS {
-                self.lost += 1;
-                return None;
-            }
-            let command = Command {
+        let (span, end) = if name.ends_with("Before") {
+            let begun = Begun {
                 began: time,
                 within: values.text(key::ID).and_then(|id| activity_id(&id)),
                 statement: values.text(key::STATEMENT).unwrap_or_default(),
+                procedure: values.text(key::COMMAND_TYPE).as_deref() == Some("StoredProcedure"),
                 server: values.text(key::SERVER).unwrap_or_default(),
                 database: values.text(key::DATABASE).unwrap_or_default(),
             };
-            self.commands.insert(operation, command);
-            return None;
-        }
-        let command = self.commands.remove(&operation)?;
-        Some(Said::SpanEnded(Box::new(command.ended(time, values.exception().is_some()))))
-    }
-}
-
-impl Command {
-    fn ended(self, time: Nanos, failed: bool) -> SpanEnded {
-        let (server, port) = data_source(&self.server);
-        let mut attributes = vec![
-            ("db.system".to_owned(), "mssql".to_owned()),
-            ("db.name".to_owned(), self.database),
-            ("db.statement".to_owned(), self.statement),
-            ("server.address".to_owned(), server),
-        ];
-        attributes.extend(port.map(|port| ("server.port".to_owned(), port)));
-        let span = SpanId(fastrand::u64(1..));
-        let context = match self.within {
-            Some(within) => Context { span, parent: Some(within.span), ..within },
-            None => Context { trace: TraceId(fastrand::u128(1..)), span, parent: None, sampled: true },
+            self.commands.began(operation, begun)?
+        } else {
+            let end = End { time, failed: name.ends_with("Error"), exception: values.exception() };
+            self.commands.ended(operation, end)?
         };
-        SpanEnded {
-            source: "Microsoft.Data.SqlClient".into(),
-            name: String::new(),
-            context,
-            remote_parent: false,
-            duration: time.saturating_sub(self.began),
-            kind: SpanKind::Client,
-            status: if failed { SpanStatus::Error } else { SpanStatus::Unset },
-            attributes,
+        if let Some(thrown) = end.exception {
+            let context = Some(span.context);
+            say(end.time, Said::Threw(Box::new(Threw { context, thrown, handled: false })));
         }
+        say(end.time, Said::SpanEnded(Box::new(span)));
+        Some(())
     }
-}
-
-/// `tcp:HOST,PORT`, `HOST\INSTANCE` (SqlConnection.ConnectionString, keyword Data Source).
-fn data_source(text: &str) -> (String, Option<String>) {
-    let text = text.trim().strip_prefix("tcp:").unwrap_or(text);
-    let (server, port) = match text.split_once(',') {
-        Some((server, port)) => (server, Some(port.trim().to_owned())),
-        None => (text, None),
-    };
-    (server.split('\\').next().unwrap_or_default().to_owned(), port)
 }
 
 fn call_began(event: &Event<'_>, values: &Values<'_>) -> Option<Said> {
@@ -163,7 +181,7 @@ fn call_began(event: &Event<'_>, values: &Values<'_>) -> Option<Said> {
     Some(Said::CallBegan(CallBegan { tid, trace: context.trace, parent: context.parent, sampled: context.sampled }))
 }
 
-fn span_ended(source: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
+fn span_ended(source: Utf16<'_>, values: &Values<'_>) -> Option<SpanEnded> {
     let kind = match values.text(key::KIND).as_deref() {
         Some("Server") => SpanKind::Server,
         Some("Client") => SpanKind::Client,
@@ -176,7 +194,7 @@ fn span_ended(source: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
         Some("Error") => SpanStatus::Error,
         _ => SpanStatus::Unset,
     };
-    Some(Said::SpanEnded(Box::new(SpanEnded {
+    Some(SpanEnded {
         source: source.to_capped_string(1024),
         name: values.capped(key::NAME, 1024).unwrap_or_default(),
         context: values.context()?,
@@ -185,7 +203,7 @@ fn span_ended(source: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
         kind,
         status,
         attributes: values.capped(key::TAGS, 4 * LONGEST_VALUE).map(|text| pairs(&text)).unwrap_or_default(),
-    })))
+    })
 }
 
 fn hosting(name: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
@@ -302,11 +320,5 @@ mod tests {
         assert_eq!(activity_id("|61133256ef40f1c2.1."), None);
         assert_eq!(span_id("0000000000000000"), None);
         assert_eq!(span_id("fe8d0321ade01ca7"), Some(SpanId(0xfe8d_0321_ade0_1ca7)));
-    }
-
-    #[test]
-    fn data_sources_have_hosts_and_ports() {
-        assert_eq!(data_source("tcp:db.example,1433"), ("db.example".to_owned(), Some("1433".to_owned())));
-        assert_eq!(data_source("db\\SQLEXPRESS"), ("db".to_owned(), None));
     }
 }
