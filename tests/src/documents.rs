@@ -38,6 +38,12 @@ impl Documents {
         self
     }
 
+    /// Those of one process.
+    #[must_use]
+    pub fn of_process(&self, pid: u32) -> Self {
+        self.0.iter().filter(|document| number(document, "process.pid") == Some(pid.into())).cloned().collect()
+    }
+
     /// Requests the target answered.
     pub fn requests(&self) -> impl Iterator<Item = &Value> {
         self.transactions().filter(|document| text(document, "transaction.type") == "request")

@@ -16,6 +16,7 @@ use anyhow::Result;
 use crate::{http, postgres::Postgres, programs::Program, tds::SqlServer, tls::Certificate};
 
 pub(crate) mod publish;
+pub mod scene;
 
 /// A version of .NET.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,6 +56,8 @@ struct Service<'a> {
     language: Option<Named<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     runtime: Option<Named<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    framework: Option<Named<'a>>,
 }
 
 #[derive(Serialize)]
@@ -162,7 +164,6 @@ fn optional(text: &Option<String>) -> Option<Cow<'_, str>> {
 
 fn service(instance: &ServiceInstance, gates: Gates) -> Service<'_> {
     let language = instance.language.as_ref();
-    let runtime = instance.runtime.as_ref();
     let agent_name = if instance.agent_name.is_empty() { "ebpf" } else { &instance.agent_name };
     Service {
         name: service_name(&instance.name, agent_name),
@@ -175,8 +176,13 @@ fn service(instance: &ServiceInstance, gates: Gates) -> Service<'_> {
             activation_method: (!gates.no_activation_method).then_some(ACTIVATION_METHOD),
         },
         language: language.map(|(name, version)| Named { name: keyword(name), version: optional(version) }),
-        runtime: runtime.map(|(name, version)| Named { name: keyword(name), version: Some(keyword(version)) }),
+        runtime: instance.runtime.as_ref().map(versioned),
+        framework: instance.framework.as_ref().map(versioned),
     }
+}
+
+fn versioned((name, version): &(String, String)) -> Named<'_> {
+    Named { name: keyword(name), version: Some(keyword(version)) }
 }
 
 /// The server takes letters, digits, space, `_` and `-` in a service's name, and at least one of them.

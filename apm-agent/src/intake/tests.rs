@@ -45,6 +45,7 @@ fn instance() -> ServiceInstance {
         agent_name: "nodejs".into(),
         language: Some(("javascript".into(), None)),
         runtime: Some(("node".into(), "20.1.0".into())),
+        framework: Some(("Express".into(), "4.0.0".into())),
         process: ProcessInfo {
             pid: 7,
             ppid: Some(1),

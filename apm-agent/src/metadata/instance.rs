@@ -102,6 +102,7 @@ fn describe(process: &Process, subject: &Subject, overrides: Overrides) -> Descr
         agent_name: detected.agent_name.to_string(),
         language: detected.language.clone(),
         runtime: detected.runtime.clone(),
+        framework: runtime.framework(subject),
         process: process_info(process, &subject.arguments),
         kubernetes: kubernetes(environ, &found, &host),
         host,

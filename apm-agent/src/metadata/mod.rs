@@ -24,6 +24,8 @@ pub struct ServiceInstance {
     pub language: Option<(String, Option<String>)>,
     /// Run time and its version.
     pub runtime: Option<(String, String)>,
+    /// Web framework and its version.
+    pub framework: Option<(String, String)>,
     /// Process.
     pub process: ProcessInfo,
     /// Host.

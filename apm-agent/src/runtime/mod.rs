@@ -58,6 +58,11 @@ pub trait Runtime: Sync {
         None
     }
 
+    /// Web framework and its version.
+    fn framework(&self, _subject: &Subject) -> Option<(String, String)> {
+        None
+    }
+
     /// What cannot be seen in it, one sentence each with its reason.
     fn limits(&self) -> &'static [&'static str] {
         &[]

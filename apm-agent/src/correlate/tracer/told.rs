@@ -10,7 +10,7 @@ use crate::{
     bridge::{Context, Detail, Message, RequestEnded, Said, SpanEnded, SpanKind, Threw, Thrown},
     build::{Document, ErrorEvent, ErrorPlace, Place, activity, compression::SpanBuffer, failure, route, url},
     correlate::{SpanId, trace_context},
-    exchange::{Exchange, Nanos, Payload},
+    exchange::{Exchange, Nanos, Payload, SqlOperation},
     metadata::ServiceInstance,
 };
 
@@ -198,6 +198,10 @@ impl Tracer {
                 self.counters.calls_internal += 1;
                 return;
             }
+            _ if is_session_start(&exchange) => {
+                self.counters.calls_internal += 1;
+                return;
+            }
             Known::Internal => {
                 self.counters.calls_internal += 1;
                 return;
@@ -373,6 +377,11 @@ fn agrees(answered: &Answered, context: &Context) -> bool {
         Some(parent) => answered.request.place.trace == context.trace && context.parent == Some(parent),
         None => true,
     }
+}
+
+/// A session began, as it should: the driver's affair, of which Elastic's .NET agent tells nothing either.
+fn is_session_start(exchange: &Exchange) -> bool {
+    matches!(&exchange.payload, Payload::Sql(sql) if sql.operation == SqlOperation::Connect && sql.error.is_none())
 }
 
 /// How the reset of a session begins that has prepared statements to keep (Npgsql,

@@ -65,6 +65,14 @@ impl Runtime for DotNet {
         Some(Named { name, version, source: format!("entry assembly `{}`", assembly.display()) })
     }
 
+    /// Its assemblies are mapped from `…/shared/Microsoft.AspNetCore.App/10.0.12/`, or from the program's own folder.
+    fn framework(&self, subject: &Subject) -> Option<(String, String)> {
+        let assembly = subject.mapped("Microsoft.AspNetCore.")?;
+        let folder = assembly.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let version = folder.filter(|text| is_version(text)).or_else(|| configured(subject))?;
+        Some(("ASP.NET Core".into(), version))
+    }
+
     fn limits(&self) -> &'static [&'static str] {
         &[
             "what the run time does not tell through its diagnostics port (`dotnet_bridge`) comes from the wire alone: without the port there are no parents, routes and exceptions, and nothing of what TLS hides",
