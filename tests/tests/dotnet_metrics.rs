@@ -123,6 +123,7 @@ fn logged_errors_are_errors() -> Result<()> {
         for path in ["/log/warning", "/log/warning/exception", "/log/critical", "/log/error/exception"] {
             ensure!(http::get(program.port(), path)?.status == 200);
         }
+        errors_come(&watch, 2)?;
         let documents = watch.finish()?.documents;
         ensure!(documents.errors().count() == 2, "{}", documents.summary());
         for error in documents.errors() {
@@ -140,6 +141,11 @@ fn listening(watch: &Watch, port: u16) -> Result<()> {
         documents.requests().any(|request| text(request, "transaction.name") == "GET /hello").then_some(())
     };
     wait::until("a request the run time tells of", wait::PATIENCE, seen)
+}
+
+fn errors_come(watch: &Watch, count: usize) -> Result<()> {
+    let come = || (watch.documents().ok()?.errors().count() >= count).then_some(());
+    wait::until("the errors", wait::PATIENCE, come)
 }
 
 fn check_logged(documents: &Documents, error: &Value, framework: Framework) -> Result<()> {
@@ -184,8 +190,10 @@ fn an_exception_is_reported_once() -> Result<()> {
             let watch = watch(program.pid(), &["--metrics-interval", "0s"])?;
             listening(&watch, program.port())?;
             ensure!(http::get(program.port(), "/throw/async")?.status == 500);
+            errors_come(&watch, 1)?;
             let documents = watch.finish()?.documents;
-            ensure!(documents.errors().count() == 1, "{page}: {}", documents.summary());
+            let errors: Vec<&Value> = documents.errors().collect();
+            ensure!(errors.len() == 1, "{page}: {errors:?} {:?}", documents.request("/throw/async"));
         }
         Ok(())
     })
@@ -215,6 +223,7 @@ fn logs_are_sent_where_that_is_wanted() -> Result<()> {
         for path in ["/log/debug", "/log/error/exception", "/throw/sync"] {
             http::get(program.port(), path)?;
         }
+        errors_come(&watch, 2)?;
         let documents = watch.finish()?.documents;
         let own: Vec<&Value> = documents.logs().filter(|log| text(log, "log.logger") == "Shop").collect();
         let found: Vec<_> = own.iter().map(|log| (text(log, "log.level"), text(log, "message"))).collect();
