@@ -26,7 +26,9 @@ const WANT_STATEMENTS: u8 = 2;
 
 /// What is wanted, in one number for two threads.
 pub fn pack(detail: Detail) -> u8 {
-    u8::from(detail.requests) * WANT_REQUESTS | u8::from(detail.statements) * WANT_STATEMENTS
+    let requests = if detail.requests { WANT_REQUESTS } else { 0 };
+    let statements = if detail.statements { WANT_STATEMENTS } else { 0 };
+    requests | statements
 }
 
 /// Most messages kept back.
