@@ -134,7 +134,7 @@ impl CallParts {
     pub fn into_span(self, place: Place, transaction: Option<SpanId>, start: EpochMicros, duration: u64) -> Span {
         Span {
             place,
-            transaction: transaction,
+            transaction,
             name: self.name,
             kind: self.kind,
             subtype: self.subtype,

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{NEEDS, ask, errors_of, expect, on_each, start_on_each};
 
-/// Path, status, and the transaction's name. Elastic's agent names minimal APIs by their path; we put the parameters
-/// back into it, which tells no two routes apart less.
+/// Path, status, and the transaction's name. Elastic's agent names minimal APIs by their path; we name the
+/// parameters in it, so that one route has one name.
 const ROUTES: &[(&str, u16, &str)] = &[
     ("/orders/42", 200, "GET Orders/Get {id}"),
     ("/orders/0", 404, "GET Orders/Get {id}"),

@@ -103,7 +103,7 @@ pub(super) enum Told {
 /// What could not be joined within [`GRACE`].
 #[derive(Default)]
 pub(super) struct Alone {
-    pub(super) requests: Vec<Box<Answered>>,
+    pub(super) requests: Vec<Answered>,
     pub(super) calls: Vec<(Box<Called>, Known)>,
     /// Requests the run time told of that the wire never showed.
     pub(super) unseen: Vec<(Nanos, RequestEnded)>,
@@ -298,7 +298,7 @@ impl Bridged {
             if let Some(answered) = self.requests.get_mut(&key).and_then(|request| request.answered.take()) {
                 self.requests.remove(&key);
                 self.numbering.given_up(key);
-                alone.requests.push(answered);
+                alone.requests.push(*answered);
             }
         }
         while let Some((closed, key)) = self.over.front().copied()

@@ -100,7 +100,7 @@ impl Tracer {
         let alone = bridged.alone(time);
         for answered in alone.requests {
             self.counters.requests_alone += 1;
-            self.report_request(*answered, None, Vec::new());
+            self.report_request(answered, None, Vec::new());
         }
         for (called, known) in alone.calls {
             self.call_joined(pid, *called, known);

@@ -63,7 +63,7 @@ impl Values<'_> {
     }
 
     fn exception(&self) -> Option<Thrown> {
-        Some(super::exception::read(&self.capped(key::EXCEPTION, LONGEST_EXCEPTION)?)?)
+        super::exception::read(&self.capped(key::EXCEPTION, LONGEST_EXCEPTION)?)
     }
 }
 
