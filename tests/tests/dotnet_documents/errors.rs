@@ -5,9 +5,8 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     documents::{Documents, field, number, text},
-    dotnet::scene::Scene,
+    dotnet::{Web, scene::Scene},
     place,
-    postgres::Postgres,
     turn::Turn,
 };
 use serde_json::{Value, json};
@@ -41,12 +40,11 @@ fn exceptions_dealt_with_by_a_handler() -> Result<()> {
 
 fn thrown(errors: Option<&str>, handled: bool) -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-    let database = Postgres::start()?;
-    let programs = start_on_each(|web| {
-        let web = web.database(&database);
-        errors.map_or(web.clone(), |errors| web.variable("ERRORS", errors))
-    })?;
-    let scene = Scene::listening(programs, &[])?;
+    let prepare = |web: Web| match errors {
+        Some(errors) => web.variable("ERRORS", errors),
+        None => web,
+    };
+    let scene = Scene::listening(start_on_each(prepare)?, &[])?;
     for program in scene.programs() {
         ask(program, &THROWN.iter().map(|(path, ..)| (*path, 500)).collect::<Vec<_>>())?;
         ask(program, &[("/throw/handled", 200)])?;

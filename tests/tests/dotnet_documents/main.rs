@@ -1,6 +1,6 @@
 //! What is sent of ASP.NET Core programs that know nothing of the agent, on .NET 8 and 10: decoded by Elastic's own
-//! decoder and compared with what its .NET agent is specified to send (`../shared/reference/elastic-spec.md`). Where the
-//! documents differ on purpose, a comment says so.
+//! decoder and compared with what its .NET agent is specified to send (`../shared/reference/elastic-spec.md`). Where
+//! the documents differ on purpose, a comment says so.
 
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::{NEEDS, ask, errors_of, expect, on_each, start_on_each};
 
-/// Path, status, and the transaction's name. Elastic's agent names minimal APIs by their path; we put the parameters
-/// back into it, which tells no two routes apart less.
+/// Path, status, and the transaction's name. Elastic's agent names minimal APIs by their path; we name the
+/// parameters in it, so that one route has one name.
 const ROUTES: &[(&str, u16, &str)] = &[
     ("/orders/42", 200, "GET Orders/Get {id}"),
     ("/orders/0", 404, "GET Orders/Get {id}"),
@@ -76,7 +76,8 @@ fn http_context_and_service() -> Result<()> {
             hello,
             &json!({
                 "http.version": "1.1", "http.request.method": "GET", "http.response.status_code": 200,
-                "url.full": format!("http://127.0.0.1:{port}/hello?a=b&c=d"), "url.path": "/hello", "url.query": "a=b&c=d",
+                "url.full": format!("http://127.0.0.1:{port}/hello?a=b&c=d"), "url.path": "/hello",
+                "url.query": "a=b&c=d",
                 "url.scheme": "http", "url.domain": "127.0.0.1", "url.port": port, "client.ip": "127.0.0.1",
                 "user_agent.original": "test/1", "http.request.headers.X-Own": ["mine"],
                 "http.request.headers.Authorization": ["[REDACTED]"], "http.response.headers.Server": ["Kestrel"],
@@ -88,7 +89,8 @@ fn http_context_and_service() -> Result<()> {
         expect(
             created,
             &json!({
-                "transaction.name": "POST Orders/Create", "http.request.method": "POST", "http.response.status_code": 201,
+                "transaction.name": "POST Orders/Create", "http.request.method": "POST",
+                "http.response.status_code": 201,
                 "http.request.body.original": "[REDACTED]", "http.request.headers.Content-Type": ["application/json"],
                 "transaction.span_count": {"started": 1, "dropped": 0},
             }),

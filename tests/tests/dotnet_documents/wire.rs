@@ -1,5 +1,5 @@
-//! Programs that do not let themselves be listened to, or shall not be: the wire goes on alone, and says nothing that is
-//! not certain.
+//! Programs that do not let themselves be listened to, or shall not be: the wire goes on alone, and says nothing that
+//! is not certain.
 
 use std::thread;
 

@@ -376,8 +376,8 @@ impl Bridged {
             // The run time tells of the statement itself.
             (None, Payload::Sql(_)) if self.detail.statements => Known::Internal,
             (None, Payload::Sql(sql)) => match (call.announced?, self.sessions.get(&key.connection)) {
-                // A transaction's end is no command of its own to the driver; it belongs to what was done in it. What was
-                // sent together with its beginning had nothing done in it.
+                // A transaction's end is no command of its own to the driver; it belongs to what was done in it.
+                // What was sent together with its beginning had nothing done in it.
                 (_, Some(last)) if !call.shared && sql.statement.as_deref().is_some_and(ends_transaction) => {
                     Known::Announced { call: *last, shared: false }
                 }

@@ -176,8 +176,8 @@ impl Names {
     }
 }
 
-/// True when one `DISCARD` in the text may be `DISCARD ALL`. Npgsql resets a pooled session that has prepared statements
-/// with `…;DISCARD SEQUENCES;DISCARD TEMP`, which leaves them.
+/// True when one `DISCARD` in the text may be `DISCARD ALL`. Npgsql resets a pooled session that has prepared
+/// statements with `…;DISCARD SEQUENCES;DISCARD TEMP`, which leaves them.
 fn discards_all(text: &str) -> bool {
     if !contains_ignoring_case(text.as_bytes(), DISCARD.as_bytes()) {
         return false;
