@@ -15,6 +15,7 @@ use anyhow::Result;
 
 use crate::{http, postgres::Postgres, programs::Program, tds::SqlServer, tls::Certificate};
 
+pub mod diagnostics;
 pub(crate) mod publish;
 pub mod scene;
 

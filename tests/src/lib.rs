@@ -12,6 +12,7 @@ pub mod child;
 pub mod decoder;
 pub mod documents;
 pub mod dotnet;
+pub mod fan;
 pub mod http;
 pub mod links;
 pub mod load;

@@ -28,6 +28,11 @@ impl Stats {
         self.0.get(name).copied().unwrap_or(0)
     }
 
+    /// Every counter that counted something, for messages.
+    pub fn non_zero(&self) -> Vec<(&str, u64)> {
+        self.0.iter().filter(|(_, value)| **value > 0).map(|(name, value)| (name.as_str(), *value)).collect()
+    }
+
     /// All counters whose name `choose` likes, summed.
     pub fn sum(&self, choose: impl Fn(&str) -> bool) -> u64 {
         self.0.iter().filter(|(name, _)| choose(name)).map(|(_, value)| value).sum()

@@ -44,6 +44,11 @@ impl Watch {
         Self::start(&["--pid", &pid.to_string()])
     }
 
+    /// The agent's process id.
+    pub fn pid(&self) -> u32 {
+        self.agent.pid()
+    }
+
     /// The agent.
     pub fn agent(&mut self) -> &mut Agent {
         &mut self.agent

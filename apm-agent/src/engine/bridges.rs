@@ -14,6 +14,7 @@ use std::{
 use crate::{
     bridge::{Detail, Message},
     config::BridgeSwitches,
+    exchange::Nanos,
     process::Proc,
     runtime::{Bridge, BridgeSettings, Line, bridge_of, pack},
 };
@@ -24,8 +25,14 @@ const BATCHES: usize = 256;
 /// Most processes with a bridge at once: each costs a thread.
 const MOST: usize = 512;
 
+/// How far the kernel's events may be out of order: programs on several processors write them.
+const DISORDER: Nanos = 50_000_000;
+
 /// Time for all bridges to say what they still have to say, and to go.
 const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Longest time from the moment a process that dies closes its sockets until it is gone.
+const LAST_BREATH: Duration = Duration::from_secs(1);
 
 /// All bridges.
 pub(super) struct Bridges {
@@ -119,6 +126,15 @@ impl Bridges {
         self.arrived.drain(..).flatten().collect()
     }
 
+    /// What is older than the kernel's events not taken yet, when those taken last happened at `time`. An engine that
+    /// never finds the ring buffer empty must not be deaf.
+    pub(super) fn ready_until(&mut self, time: Nanos) -> Vec<Message> {
+        let before = time.saturating_sub(DISORDER);
+        let later = |batch: &Vec<Message>| batch.last().is_some_and(|message| message.time > before);
+        let count = self.arrived.iter().position(later).unwrap_or(self.arrived.len());
+        self.arrived.drain(..count).flatten().collect()
+    }
+
     /// Ends all bridges and gives back what they said last.
     pub(super) fn finish(&mut self) -> Vec<Message> {
         let pids: Vec<u32> = self.running.keys().copied().collect();
@@ -154,10 +170,53 @@ fn talk(bridge: &dyn Bridge, settings: &BridgeSettings, mut line: Line, broken: 
     };
     if let Err(reason) = outcome {
         // A process that has ended says nothing more; that is no failure.
-        if Proc::default().process(line.pid).is_ok() {
+        if has_ended(&line) {
+            tracing::info!(pid = line.pid, "the process has ended, and with it what its run time says");
+        } else {
             broken.fetch_add(1, Ordering::Relaxed);
             tracing::warn!(pid = line.pid, "the run time is not listened to, the wire goes on alone: {reason}");
         }
     }
     line.ended();
+}
+
+/// The process is gone, or will be at once: the kernel closes its sockets before it takes it from `/proc`.
+fn has_ended(line: &Line) -> bool {
+    let begun = Instant::now();
+    loop {
+        if Proc::default().process(line.pid).map_or(true, |process| process.stat().is_zombie()) {
+            return true;
+        }
+        if line.is_ending() || begun.elapsed() > LAST_BREATH {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::Said;
+
+    #[test]
+    fn an_engine_that_is_behind_still_hears_what_is_old() {
+        let settings = BridgeSettings {
+            sample_rate: 1.0,
+            sources: Vec::new(),
+            metrics_interval: None,
+            log_errors: false,
+            logs: false,
+        };
+        let mut bridges = Bridges::new(BridgeSwitches::default(), settings);
+        let heard = |time| Message { pid: 7, time, said: Said::Heard };
+        for last in [1_000_000_000, 2_000_000_000] {
+            bridges.sender.send(vec![heard(last - 5), heard(last)]).expect("there is room");
+        }
+        bridges.receive();
+        assert_eq!(bridges.ready_until(1_000_000_000), [], "events of the same moment may still come");
+        let times = |said: Vec<Message>| said.into_iter().map(|message| message.time).collect::<Vec<_>>();
+        assert_eq!(times(bridges.ready_until(1_900_000_000)), [999_999_995, 1_000_000_000]);
+        assert_eq!(times(bridges.ready()), [1_999_999_995, 2_000_000_000]);
+    }
 }

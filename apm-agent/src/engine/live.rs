@@ -21,6 +21,7 @@ use crate::{
     clock::{self, Clock},
     config::BridgeSwitches,
     event::{Event, Header, decode, set_role},
+    exchange::Nanos,
     kernel::{Kernel, KernelFailure},
     metadata::ServiceInstance,
     metric::{Collector, Metricset, Value},
@@ -85,6 +86,8 @@ struct Desk<A> {
     waiting: WaitingRoom,
     metrics: Collector,
     undecoded: u64,
+    /// When the last event taken happened.
+    taken_until: Nanos,
 }
 
 impl<A: Admit> Live<A> {
@@ -100,6 +103,7 @@ impl<A: Admit> Live<A> {
             waiting: WaitingRoom::default(),
             metrics: Collector::off(),
             undecoded: 0,
+            taken_until: 0,
         };
         Self { kernel, desk, clock_read: Instant::now() }
     }
@@ -173,11 +177,10 @@ impl<A: Admit> Live<A> {
         for pid in self.desk.waiting.pids() {
             self.decide(pid);
         }
-        if taken < BATCH {
-            // The ring buffer was emptied after these had arrived: the wire has nothing older to say.
-            let said = self.desk.bridges.ready();
-            self.desk.hear(said);
-        }
+        let bridges = &mut self.desk.bridges;
+        // An emptied ring buffer has nothing older to say than what had arrived before.
+        let said = if taken < BATCH { bridges.ready() } else { bridges.ready_until(self.desk.taken_until) };
+        self.desk.hear(said);
         let wishes: Vec<Wish> = self.desk.pipeline.take_wishes().collect();
         for wish in wishes {
             match wish {
@@ -288,6 +291,7 @@ impl<A: Admit> Desk<A> {
             self.undecoded += 1;
             return;
         };
+        self.taken_until = header.time;
         if self.waiting.has(header.pid) {
             self.waiting.keep(header.pid, record);
             if let Event::Fork { child, .. } = event {

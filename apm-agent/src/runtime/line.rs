@@ -16,9 +16,8 @@ use crate::{
     exchange::Nanos,
 };
 
-/// How long messages are kept back to bring them in order: a run time hands them over in batches, thread by thread
-/// (.NET: every 100 ms, later when the processor is busy).
-const HOLD: Nanos = 700_000_000;
+/// What is older than this has been said, even if the run time has been silent or has not stopped talking since.
+const LONGEST_DELAY: Nanos = 3_000_000_000;
 
 /// Bits of what is wanted beyond the least.
 const WANT_REQUESTS: u8 = 1;
@@ -48,6 +47,12 @@ pub struct Line {
     held: BTreeMap<Nanos, Vec<Said>>,
     count: usize,
     lost: u64,
+    /// Time of the newest message.
+    newest: Nanos,
+    /// The same, when the run time last paused.
+    newest_at_pause: Nanos,
+    /// Everything up to here has been said.
+    heard: Nanos,
 }
 
 impl Line {
@@ -59,7 +64,19 @@ impl Line {
         abandoned: Arc<AtomicBool>,
         engine: SyncSender<Vec<Message>>,
     ) -> Self {
-        Self { pid, asked_to_stop, wanted, abandoned, engine, held: BTreeMap::new(), count: 0, lost: 0 }
+        Self {
+            pid,
+            asked_to_stop,
+            wanted,
+            abandoned,
+            engine,
+            held: BTreeMap::new(),
+            count: 0,
+            lost: 0,
+            newest: 0,
+            newest_at_pause: 0,
+            heard: 0,
+        }
     }
 
     /// The talk should end.
@@ -85,6 +102,7 @@ impl Line {
             return;
         }
         self.count += 1;
+        self.newest = self.newest.max(time);
         self.held.entry(time).or_default().push(said);
     }
 
@@ -93,9 +111,18 @@ impl Line {
         self.lost += messages;
     }
 
-    /// Hands on what can no longer be out of order.
-    pub fn pass_on(&mut self) {
-        self.pass_on_until(clock::monotonic().saturating_sub(HOLD));
+    /// Hands on what can no longer be out of order. `paused`: the run time has just made a pause.
+    ///
+    /// It hands messages over in batches (.NET: every 100 ms, later when the processor is busy), thread by thread, so
+    /// that the order holds only from batch to batch. A pause ends a batch; but it may be a busy processor that stopped
+    /// it, so that only what was there at the pause before is taken for complete.
+    pub fn pass_on(&mut self, paused: bool) {
+        if paused {
+            self.heard = self.heard.max(self.newest_at_pause);
+            self.newest_at_pause = self.newest;
+        }
+        self.heard = self.heard.max(clock::monotonic().saturating_sub(LONGEST_DELAY));
+        self.pass_on_until(self.heard);
     }
 
     /// The run time says no more: everything is handed on.

@@ -112,7 +112,7 @@ fn listen(mut session: Session, process: &Process, line: &mut Line, wanted: &Wan
         let progress = session.read(READ, |item| hear(&mut telling, &mut threads, line, &item))?;
         line.lost(std::mem::take(&mut telling.commands.lost));
         measured(&mut telling, line, Instant::now().checked_sub(SETTLED));
-        line.pass_on();
+        line.pass_on(progress == Progress::Quiet);
         if progress == Progress::Ended {
             return Ok(Left::Ended);
         }
