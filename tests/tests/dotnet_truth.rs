@@ -44,8 +44,9 @@ const MOST_MEMORY: u64 = 60 << 20;
 /// Time from the agent's word that it listens to the first request that counts.
 const SETTLED: Duration = Duration::from_secs(1);
 
-/// Requests on each connection older than the agent before those that count.
-const LEARNING: u32 = 4;
+/// Requests on each connection older than the agent before those that count: several must agree until it is known which
+/// is which, and each session of the database pool has to be met.
+const LEARNING: u32 = 12;
 
 /// Stack of a client's thread, bytes.
 const STACK: usize = 256 * 1024;

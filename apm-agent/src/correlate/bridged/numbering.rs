@@ -11,6 +11,10 @@ use crate::{bridge::RequestEnded, correlate::RequestKey, exchange::Nanos};
 /// Most requests of one connection that wait to be told of.
 const MOST_OPEN: usize = 1024;
 
+/// So many messages must agree on what the numbers of a connection that was met late count from. What was under way then
+/// is not known, and its end may be taken for that of the next request, as long as that one has been read already.
+const AGREEING: u32 = 4;
+
 /// The connections a process serves, and the requests on them it has not told of yet.
 #[derive(Debug, Default)]
 pub(super) struct Numbering {
@@ -25,8 +29,19 @@ struct Served {
     open: VecDeque<(u64, Nanos)>,
     /// The server's number of our request 0, once it is known.
     base: Option<u64>,
+    /// What it may be, by the messages so far.
+    guess: Option<Guess>,
     name: Option<String>,
     closed: Option<Nanos>,
+}
+
+/// What the numbers of a connection may count from.
+#[derive(Debug)]
+struct Guess {
+    name: String,
+    bases: Vec<u64>,
+    /// Messages that agree.
+    messages: u32,
 }
 
 /// A connection on which a request begins.
@@ -48,6 +63,7 @@ impl Numbering {
                 port: connection.port,
                 open: VecDeque::new(),
                 base: connection.whole.then_some(0),
+                guess: None,
                 name: None,
                 closed: None,
             }
@@ -60,6 +76,7 @@ impl Numbering {
 
     /// The run time told of a request: which one it is, if that is certain. Learns the connection's name by it.
     pub(super) fn ended(&mut self, time: Nanos, ended: &RequestEnded) -> Option<RequestKey> {
+        self.guess(time, ended);
         let (connection, serial) = self.locate(time, ended)?;
         let served = self.served.get_mut(&connection)?;
         served.open.retain(|(open, _)| *open != serial);
@@ -86,7 +103,7 @@ impl Numbering {
     /// Bytes of the connection were lost: what was learnt of its numbers holds no more.
     pub(super) fn doubt(&mut self, connection: u64) {
         if let Some(served) = self.served.get_mut(&connection) {
-            served.base = None;
+            (served.base, served.guess) = (None, None);
             if let Some(name) = served.name.take() {
                 self.names.remove(&name);
             }
@@ -120,6 +137,18 @@ impl Numbering {
         });
     }
 
+    /// Narrows down what the numbers of a connection count from, when it was met late.
+    fn guess(&mut self, time: Nanos, ended: &RequestEnded) {
+        let Some((name, ordinal)) = ended.ordinal.as_ref().filter(|(name, _)| !self.names.contains_key(name)) else {
+            return;
+        };
+        // With several peers of one port nothing is learnt.
+        let Some([connection]) = self.ports.get(&ended.remote_port).map(Vec::as_slice) else { return };
+        if let Some(served) = self.served.get_mut(connection).filter(|served| served.base.is_none()) {
+            served.narrow(name, *ordinal, time);
+        }
+    }
+
     fn locate(&self, time: Nanos, ended: &RequestEnded) -> Option<(u64, u64)> {
         if let Some((name, ordinal)) = &ended.ordinal
             && let Some(&connection) = self.names.get(name)
@@ -141,13 +170,31 @@ impl Served {
         self.open.iter().any(|(open, opened)| *open == serial && *opened <= time)
     }
 
+    /// A message of the request with this number came.
+    fn narrow(&mut self, name: &str, ordinal: u64, time: Nanos) {
+        let begun = self.open.iter().filter(|(_, opened)| *opened <= time);
+        let possible: Vec<u64> = begun.filter_map(|(serial, _)| ordinal.checked_sub(*serial)).collect();
+        let before = self.guess.take().filter(|guess| guess.name == name);
+        let agreeing = before.and_then(|guess| {
+            let both: Vec<u64> = guess.bases.into_iter().filter(|base| possible.contains(base)).collect();
+            (!both.is_empty()).then_some((both, guess.messages + 1))
+        });
+        let (bases, messages) = agreeing.unwrap_or((possible, 1));
+        match bases.as_slice() {
+            [] => {}
+            [base] if messages >= AGREEING => self.base = Some(*base),
+            _ => self.guess = Some(Guess { name: name.to_owned(), bases, messages }),
+        }
+    }
+
     /// The request that is meant, if it can only be one.
     fn fits(&self, ordinal: Option<u64>, time: Nanos) -> Option<u64> {
         match (ordinal, self.base) {
             // It has another name.
             (Some(_), _) if self.name.is_some() => None,
             (Some(ordinal), Some(base)) => ordinal.checked_sub(base).filter(|serial| self.has(*serial, time)),
-            _ => {
+            (Some(_), None) => None,
+            (None, _) => {
                 let mut open = self.open.iter().filter(|(_, opened)| *opened <= time);
                 let (serial, _) = open.next()?;
                 open.next().is_none().then_some(*serial)
@@ -191,17 +238,42 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_met_late_is_learnt_when_one_request_is_open() {
+    fn a_connection_met_late_is_learnt_when_several_messages_agree() {
+        let mut numbering = Numbering::default();
+        for serial in 0..3 {
+            numbering.opened(connection(1, 40_000, false), serial, 10 * serial);
+            let told = numbering.ended(10 * serial + 5, &ended(40_000, Some(("A", 57 + serial))));
+            assert_eq!(told, None, "too few agree");
+        }
+        numbering.opened(connection(1, 40_000, false), 3, 30);
+        assert_eq!(numbering.ended(35, &ended(40_000, Some(("A", 60)))), key(1, 3));
+        assert_eq!(numbering.ended(5, &ended(40_000, Some(("A", 57)))), key(1, 0), "it is known now");
+    }
+
+    #[test]
+    fn a_pipelining_connection_met_late_is_learnt_by_what_remains() {
+        let mut numbering = Numbering::default();
+        for serial in 0..5 {
+            numbering.opened(connection(1, 40_000, false), serial, 10);
+        }
+        for number in 0..4 {
+            assert_eq!(numbering.ended(20 + number, &ended(40_000, Some(("A", 57 + number)))), None);
+        }
+        assert_eq!(numbering.ended(25, &ended(40_000, Some(("A", 61)))), key(1, 4));
+    }
+
+    #[test]
+    fn what_was_under_way_before_is_not_taken_for_the_first_seen() {
         let mut numbering = Numbering::default();
         numbering.opened(connection(1, 40_000, false), 0, 10);
-        numbering.opened(connection(1, 40_000, false), 1, 20);
-        assert_eq!(numbering.ended(25, &ended(40_000, Some(("A", 57)))), None, "either could be meant");
-        numbering.given_up(RequestKey { connection: 1, serial: 0 });
-        assert_eq!(numbering.ended(26, &ended(40_000, Some(("A", 58)))), key(1, 1));
-        numbering.opened(connection(1, 40_000, false), 2, 30);
-        numbering.opened(connection(1, 40_000, false), 3, 31);
-        assert_eq!(numbering.ended(40, &ended(40_000, Some(("A", 60)))), key(1, 3));
-        assert_eq!(numbering.ended(41, &ended(40_000, Some(("A", 59)))), key(1, 2));
+        // The end of a request older than what we saw, told after ours was read.
+        assert_eq!(numbering.ended(11, &ended(40_000, Some(("A", 4)))), None);
+        for serial in 0..4 {
+            let told = numbering.ended(20 * serial + 15, &ended(40_000, Some(("A", 5 + serial))));
+            assert_eq!(told, (serial == 3).then_some(RequestKey { connection: 1, serial: 3 }), "{serial}");
+            numbering.opened(connection(1, 40_000, false), serial + 1, 20 * serial + 18);
+        }
+        assert_eq!(numbering.ended(95, &ended(40_000, Some(("A", 9)))), key(1, 4));
     }
 
     #[test]
@@ -238,7 +310,11 @@ mod tests {
         numbering.doubt(1);
         // One request was lost on the wire.
         numbering.opened(connection(1, 40_000, true), 1, 20);
-        assert_eq!(numbering.ended(21, &ended(40_000, Some(("A", 2)))), key(1, 1));
+        for serial in 1..4 {
+            numbering.opened(connection(1, 40_000, true), serial + 1, 10 * serial + 15);
+            assert_eq!(numbering.ended(10 * serial + 11, &ended(40_000, Some(("A", serial + 1)))), None);
+        }
+        assert_eq!(numbering.ended(51, &ended(40_000, Some(("A", 5)))), key(1, 4));
         numbering.closed(1, 50);
         numbering.forget_closed(50);
         assert_eq!(numbering.served.len(), 1);
