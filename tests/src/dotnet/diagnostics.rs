@@ -59,10 +59,11 @@ pub fn places(pid: u32) -> Result<usize> {
         }
     }
     let count = sessions.len();
-    for (_stream, id) in sessions {
+    for (mut stream, id) in sessions {
         let mut connection = connect(pid)?;
-        // CollectTracing's end: StopTracing.
+        // CollectTracing's end: StopTracing. It is answered once all that is told at the end has been read.
         connection.write_all(&message(1, &id))?;
+        stream.read_to_end(&mut Vec::new())?;
         reply(&mut connection)?.context("a session can be stopped")?;
     }
     Ok(count)
