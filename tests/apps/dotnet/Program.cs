@@ -57,4 +57,8 @@ app.MapGet("/chunked", async (HttpResponse response) =>
         await response.Body.FlushAsync();
     }
 });
+
+// The first stack that is written down makes .NET load what reads symbols, and keep it open: done here, so that it is
+// there with and without somebody who asks for stacks.
+try { throw new InvalidOperationException(); } catch (InvalidOperationException error) { _ = error.ToString(); }
 app.Run();
