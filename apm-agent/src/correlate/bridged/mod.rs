@@ -222,24 +222,25 @@ impl Bridged {
     /// The run time told of a request; with it others that had been puzzling may become clear.
     pub(super) fn request_ended(&mut self, time: Nanos, ended: RequestEnded) -> Vec<(Nanos, Joined)> {
         let mut ready = Vec::new();
-        let before = self.puzzling.len();
-        self.place(time, ended, &mut ready);
-        if self.puzzling.len() > before {
+        let Some(key) = self.numbering.ended(time, &ended) else {
+            self.puzzling.push_back((time, ended));
             return ready;
-        }
-        for _ in 0..before {
-            if let Some((time, ended)) = self.puzzling.pop_front() {
-                self.place(time, ended, &mut ready);
+        };
+        let port = ended.remote_port;
+        self.join(key, time, ended, &mut ready);
+        // What was learnt is about this peer; the order of the others stays.
+        for _ in 0..self.puzzling.len() {
+            let Some((time, ended)) = self.puzzling.pop_front() else { break };
+            let clear = if ended.remote_port == port { self.numbering.again(time, &ended) } else { None };
+            match clear {
+                Some(key) => self.join(key, time, ended, &mut ready),
+                None => self.puzzling.push_back((time, ended)),
             }
         }
         ready
     }
 
-    fn place(&mut self, time: Nanos, ended: RequestEnded, ready: &mut Vec<(Nanos, Joined)>) {
-        let Some(key) = self.numbering.ended(time, &ended) else {
-            self.puzzling.push_back((time, ended));
-            return;
-        };
+    fn join(&mut self, key: RequestKey, time: Nanos, ended: RequestEnded, ready: &mut Vec<(Nanos, Joined)>) {
         let Some(request) = self.requests.get_mut(&key) else { return };
         self.seen += 1;
         match request.answered.take() {

@@ -77,6 +77,12 @@ impl Numbering {
     /// The run time told of a request: which one it is, if that is certain. Learns the connection's name by it.
     pub(super) fn ended(&mut self, time: Nanos, ended: &RequestEnded) -> Option<RequestKey> {
         self.guess(time, ended);
+        self.again(time, ended)
+    }
+
+    /// As [`Numbering::ended`], for a message that was not clear before: it has had its say about what numbers count
+    /// from, and has it once.
+    pub(super) fn again(&mut self, time: Nanos, ended: &RequestEnded) -> Option<RequestKey> {
         let (connection, serial) = self.locate(time, ended)?;
         let served = self.served.get_mut(&connection)?;
         served.open.retain(|(open, _)| *open != serial);
@@ -248,6 +254,16 @@ mod tests {
         numbering.opened(connection(1, 40_000, false), 3, 30);
         assert_eq!(numbering.ended(35, &ended(40_000, Some(("A", 60)))), key(1, 3));
         assert_eq!(numbering.ended(5, &ended(40_000, Some(("A", 57)))), key(1, 0), "it is known now");
+    }
+
+    #[test]
+    fn a_message_looked_at_again_agrees_with_nobody() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, false), 0, 10);
+        assert_eq!(numbering.ended(15, &ended(40_000, Some(("A", 57)))), None);
+        for _ in 0..2 * AGREEING {
+            assert_eq!(numbering.again(15, &ended(40_000, Some(("A", 57)))), None);
+        }
     }
 
     #[test]
