@@ -31,8 +31,9 @@ use crate::{
     send::Output,
 };
 
-/// Longest time between two looks at the ring buffer; the kernel wakes us before when much comes.
-const NAP: Duration = Duration::from_millis(10);
+/// Longest time between two looks at the ring buffer; the kernel wakes us before when much comes. Each look begins with
+/// cold caches: at 800 requests a second, looks of 10 ms took 1.3 times the CPU time of these, and longer ones gain nothing.
+const NAP: Duration = Duration::from_millis(40);
 /// Events taken in one go, before decisions are made and outputs get their turn.
 const BATCH: usize = 4096;
 /// How often the clocks are compared.
