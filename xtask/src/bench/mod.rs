@@ -16,10 +16,13 @@ mod report;
 mod scenario;
 
 use report::Report;
-use scenario::{Load, Scenario};
+use scenario::{Load, Scenario, Target};
 
 /// Core of target and load.
 const LOAD_CORE: usize = 0;
+
+/// Length of a run that is thrown away.
+const WARM_UP: Duration = Duration::from_secs(5);
 
 /// Core of the agent.
 const AGENT_CORE: usize = 1;
@@ -72,13 +75,23 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
 fn measure(scenario: Scenario, pairs: u32, duration: Duration, report: &mut Report) -> Result<()> {
     let target = shell::step(&format!("starting the target of {}", scenario.name()), || scenario.start())?;
-    // Bare, and thrown away: caches are warm after it, and it says what saturation is.
+    shell::step("warming up", || warm_up(scenario, &target))?;
+    // Bare, and thrown away: it says what saturation is.
     let saturation = target.run(Load::Saturating, duration)?.per_second;
     for load in [Load::Fixed(saturation / 2.0), Load::Saturating] {
         let title = format!("{}, {}: {pairs} pairs of {} s", scenario.name(), load.title(), duration.as_secs());
         let runs = || (0..pairs).map(|_| pair::run(&target, load, duration)).collect::<Result<Vec<_>>>();
         let runs = shell::step(&title, runs)?;
         report.add(scenario, load, &runs);
+    }
+    Ok(())
+}
+
+/// Runs thrown away: caches are warm after them, and what a run time compiles as it goes is compiled, both with the agent
+/// and without.
+fn warm_up(scenario: Scenario, target: &Target) -> Result<()> {
+    for _ in 0..scenario.warm_up_pairs() {
+        pair::run(target, Load::Saturating, WARM_UP)?;
     }
     Ok(())
 }

@@ -14,13 +14,21 @@ use apm_tests::{
 };
 use tempfile::TempDir;
 
-use super::LOAD_CORE;
+use super::{AGENT_CORE, LOAD_CORE};
 
 /// Connections of the load, and clients of pgbench.
 const CONNECTIONS: u32 = 16;
 
 /// Words before a command that shares the load's core.
 const PINNED: [&str; 3] = ["taskset", "-c", "0"];
+
+/// Words before a command that leaves that core to the target.
+const BESIDE: [&str; 3] = ["taskset", "-c", "1"];
+
+/// What makes .NET's CPU time a measure of work done. Its idle threads spin for more work before they sleep, several
+/// times as long as a request takes, and it tries out other numbers of threads all the time.
+const STEADY: [(&str, &str); 2] =
+    [("DOTNET_ThreadPool_UnfairSemaphoreSpinLimit", "0"), ("DOTNET_HillClimbing_Disable", "1")];
 
 /// pgbench itself; the one on `PATH` is a script that becomes it.
 const PGBENCH: &str = "/usr/lib/postgresql/*/bin/pgbench";
@@ -56,6 +64,15 @@ impl Scenario {
         }
     }
 
+    /// Pairs of runs to throw away before any counts.
+    pub fn warm_up_pairs(self) -> u32 {
+        match self {
+            // Methods are compiled anew, better, after thirty calls and after some time.
+            Scenario::Dotnet | Scenario::DotnetWire => 4,
+            Scenario::Nginx | Scenario::Gunicorn | Scenario::Pgbench => 1,
+        }
+    }
+
     /// Starts the target on the load's core.
     ///
     /// # Errors
@@ -64,18 +81,19 @@ impl Scenario {
         Ok(match self {
             Scenario::Nginx => Target::Nginx(Nginx::start_with("taskset", &["-c", "0", "nginx"])?),
             Scenario::Gunicorn => {
-                let database = pinned_database()?;
+                let database = pinned_database(LOAD_CORE)?;
                 let program = Program::start_with(App::Gunicorn, &database, &PINNED)?;
                 Target::Gunicorn { program, _database: database }
             }
             Scenario::Dotnet | Scenario::DotnetWire => {
-                let database = pinned_database()?;
+                let database = pinned_database(AGENT_CORE)?;
                 let program = Web::on(Framework::Net10).database(&database).behind(&PINNED);
+                let program = STEADY.iter().fold(program, |program, (name, value)| program.variable(name, *value));
                 let program = program.variable("Logging__LogLevel__Microsoft.AspNetCore", "Warning").start()?;
                 Target::Dotnet { program, _database: database, bridge: self == Scenario::Dotnet }
             }
             Scenario::Pgbench => {
-                let database = pinned_database()?;
+                let database = pinned_database(LOAD_CORE)?;
                 database.prepare_pgbench()?;
                 Target::Pgbench(database)
             }
@@ -83,10 +101,10 @@ impl Scenario {
     }
 }
 
-fn pinned_database() -> Result<Postgres> {
+fn pinned_database(core: usize) -> Result<Postgres> {
     let database = Postgres::start()?;
     // Its backends are forked later and inherit the core.
-    process::family(database.pid()).into_iter().try_for_each(|pid| process::pin(pid, LOAD_CORE))?;
+    process::family(database.pid()).into_iter().try_for_each(|pid| process::pin(pid, core))?;
     Ok(database)
 }
 
@@ -179,26 +197,49 @@ impl Target {
     /// If the load fails.
     pub fn run(&self, load: Load, duration: Duration) -> Result<Run> {
         match self {
-            Target::Nginx(nginx) => serve(nginx.pid(), nginx.port(), "/", true, load, duration),
-            Target::Gunicorn { program, .. } => serve(program.pid(), program.port(), "/item/7", false, load, duration),
-            Target::Dotnet { program, .. } => serve(program.pid(), program.port(), "/one/7", true, load, duration),
+            Target::Nginx(nginx) => Server { pid: nginx.pid(), port: nginx.port(), path: "/", keep_alive: true }
+                .run(LOAD_CORE, load, duration),
+            Target::Gunicorn { program, .. } => {
+                Server { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: false }
+                    .run(LOAD_CORE, load, duration)
+            }
+            // Alone on its core: beside others the way its threads take turns changes from run to run.
+            Target::Dotnet { program, .. } => {
+                Server { pid: program.pid(), port: program.port(), path: "/one/7", keep_alive: true }
+                    .run(AGENT_CORE, load, duration)
+            }
             Target::Pgbench(database) => pgbench(database, load, duration),
         }
     }
 }
 
-fn serve(pid: u32, port: u16, path: &str, keep_alive: bool, load: Load, duration: Duration) -> Result<Run> {
-    let before = process::cpu_time(pid);
-    let measured = match load {
-        Load::Saturating => load::wrk(&PINNED, CONNECTIONS, duration, &format!("http://127.0.0.1:{port}{path}"))?,
-        Load::Fixed(per_second) => {
-            let core = Some(LOAD_CORE);
-            Steady { port, path, connections: CONNECTIONS, keep_alive, per_second, duration, core }.run()?
-        }
-    };
-    let cpu = process::cpu_time(pid).saturating_sub(before);
-    let Measured { requests, per_second, p50, p99 } = measured;
-    Ok(Run { requests, cpu, per_second, p50, p99 })
+/// A target that answers HTTP.
+struct Server<'a> {
+    pid: u32,
+    port: u16,
+    path: &'a str,
+    keep_alive: bool,
+}
+
+impl Server<'_> {
+    /// One run, with the load on `core`.
+    fn run(&self, core: usize, load: Load, duration: Duration) -> Result<Run> {
+        let Self { pid, port, path, keep_alive } = *self;
+        let before = process::cpu_time(pid);
+        let measured = match load {
+            Load::Saturating => {
+                let prefix = if core == LOAD_CORE { &PINNED } else { &BESIDE };
+                load::wrk(prefix, CONNECTIONS, duration, &format!("http://127.0.0.1:{port}{path}"))?
+            }
+            Load::Fixed(per_second) => {
+                let core = Some(core);
+                Steady { port, path, connections: CONNECTIONS, keep_alive, per_second, duration, core }.run()?
+            }
+        };
+        let cpu = process::cpu_time(pid).saturating_sub(before);
+        let Measured { requests, per_second, p50, p99 } = measured;
+        Ok(Run { requests, cpu, per_second, p50, p99 })
+    }
 }
 
 /// One client thread, so that its CPU time is that of the process; every tenth transaction is logged for percentiles.
