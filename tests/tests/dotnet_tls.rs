@@ -1,13 +1,16 @@
 //! What the wire cannot show of .NET comes from the run time: requests, calls and statements in TLS, HTTP/2.
 
+use std::process::Command;
+
 use anyhow::{Context, Result, ensure};
 use apm_tests::{
     documents::{field, number, text},
     dotnet::{Framework, Web},
     http,
-    postgres::{DEBIAN_FOLDER, Postgres},
+    postgres::{DEBIAN_FOLDER, Postgres, complete},
     tls::Certificate,
     turn::{Need, Turn},
+    wait,
     watch::Watch,
 };
 use serde_json::Value;
@@ -16,6 +19,9 @@ use serde_json::Value;
 const HIDDEN: usize = 20;
 
 const NEEDS: &[Need] = &[Need::Root, Need::Dotnet, Need::Program("openssl"), Need::File(DEBIAN_FOLDER)];
+
+const NEEDS_CURL: &[Need] =
+    &[Need::Root, Need::Dotnet, Need::Program("openssl"), Need::Program("curl"), Need::File(DEBIAN_FOLDER)];
 
 #[test]
 fn encrypted_requests_and_calls_are_told() -> Result<()> {
@@ -88,6 +94,48 @@ fn encrypted_statements_are_told_once() -> Result<()> {
     let span = spans[0];
     ensure!(text(span, "span.type") == "db" && text(span, "span.subtype") == "postgresql", "{span}");
     ensure!(text(span, "span.db.statement").contains("4711"), "{span}");
+    Ok(())
+}
+
+/// Requests that share one HTTP/2 connection at the same time, each with a query of its own.
+const MULTIPLEXED: usize = 40;
+
+#[test]
+fn requests_that_share_an_http2_connection_keep_their_own_statements() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS_CURL) else { return Ok(()) };
+    let certificate = Certificate::generate()?;
+    let tls_port = http::free_port()?;
+    let database = Postgres::start()?;
+    let program = Web::on(Framework::Net10).database(&database).tls(&certificate, tls_port).start()?;
+    let mut watch = Watch::process(program.pid())?;
+    watch.agent().wait_for_line("listening to .NET")?;
+    let ask = |from: usize, count: usize| {
+        let urls = format!("https://127.0.0.1:{tls_port}/one/[{from}-{}]", from + count - 1);
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--insecure", "--http2", "--parallel", "--parallel-max", "64"]);
+        complete(
+            "curl",
+            curl.args(["--output", "/dev/null", "--write-out", "%{http_version} %{http_code}\n"]).arg(urls),
+        )
+    };
+    ask(1, HIDDEN)?;
+    watch.agent().wait_for_line("asked for more")?;
+    // The run time says that it listens some hundred milliseconds before it does.
+    wait::until("a request to be told", wait::PATIENCE, || {
+        ask(100, 1).ok()?;
+        watch.documents().ok()?.requests().any(|found| text(found, "url.path") == "/one/100").then_some(())
+    })?;
+    let answers = ask(1001, MULTIPLEXED)?;
+    ensure!(answers.lines().filter(|line| *line == "2 200").count() == MULTIPLEXED, "{answers}");
+    let seen = watch.finish()?;
+    for id in 1001..1001 + MULTIPLEXED {
+        let request = seen.documents.request(&format!("/one/{id}"))?;
+        ensure!(text(request, "http.version") == "2.0", "{request}");
+        // Connections that the pool opens meanwhile are spans too.
+        let queries = seen.documents.spans_of(request).filter(|span| text(span, "span.action") == "query");
+        let statements: Vec<&str> = queries.map(|span| text(span, "span.db.statement")).collect();
+        ensure!(statements.len() == 1 && statements[0].contains(&id.to_string()), "{id}: {statements:?}");
+    }
     Ok(())
 }
 
