@@ -302,6 +302,8 @@ pub struct ErrorEvent {
     pub causes: Vec<Thrown>,
     /// The line of a log that told it.
     pub log: Option<ErrorLog>,
+    /// The request it hit.
+    pub http: Option<Box<HttpContext>>,
 }
 
 impl ErrorEvent {
@@ -319,6 +321,7 @@ impl ErrorEvent {
             frames: Vec::new(),
             causes: Vec::new(),
             log: None,
+            http: None,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{SpanId, TraceId};
 use crate::{
-    build::{Place, Span, compression::SpanBuffer},
+    build::{ErrorEvent, Place, Span, compression::SpanBuffer},
     exchange::Nanos,
 };
 
@@ -45,6 +45,8 @@ pub struct OpenRequest {
     pub buffer: SpanBuffer,
     /// Spans that are ready, held until the request ends: only then is it certain that its thread served it alone.
     pub spans: Vec<Span>,
+    /// Errors of its calls, each with the call's span, held like the spans.
+    pub errors: Vec<(SpanId, ErrorEvent)>,
 }
 
 /// All requests being served.

@@ -188,6 +188,7 @@ impl Tracer {
             links: Vec::new(),
             buffer: SpanBuffer::new(self.limits),
             spans: Vec::new(),
+            errors: Vec::new(),
         };
         if let Some(bridged) = bridged {
             bridged.request_opened(key, &request);
@@ -287,11 +288,16 @@ impl Tracer {
         let (spans, statistics) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
         request.spans.extend(spans);
         if !self.is_reported(&request, &exchange, &http) {
+            for (span, mut error) in request.errors {
+                error.within = Some(error_place(&request.place, span));
+                self.publish_error(&instance, error);
+            }
             return false;
         }
         for span in std::mem::take(&mut request.spans) {
             self.publish_span(&instance, span);
         }
+        let errors = std::mem::take(&mut request.errors).into_iter().chain(errors);
         let parts = transaction::from_http(&exchange, http, route, &addresses, &self.rules);
         let start = self.clock.epoch(exchange.opened.time);
         let mut document = parts.into_transaction(request.place, start, duration(&exchange));
@@ -303,6 +309,7 @@ impl Tracer {
         (place.transaction_name, place.transaction_type) = (Some(document.name.clone()), Some(document.kind));
         for (parent, mut error) in errors {
             error.within = Some(ErrorPlace { parent, ..place.clone() });
+            error.http = document.http.clone().map(Box::new);
             self.publish_error(&instance, error);
         }
         self.counters.transactions += 1;
@@ -359,10 +366,14 @@ impl Tracer {
         errno: u32,
         to: &Endpoint,
     ) {
-        let within =
-            self.parent_of(pid, tid, time).ok().flatten().map(|parent| error_place(&parent.place, parent.place.id));
+        let parent = self.parent_of(pid, tid, time).ok().flatten();
+        let within = parent.as_ref().map(|parent| error_place(&parent.place, parent.place.id));
         let event = failure::of_connection(errno, to, self.ids.trace(), self.clock.epoch(time), within);
-        self.publish_error(instance, event);
+        let request = parent.filter(|parent| parent.sampled).and_then(|parent| self.requests.get_mut(parent.key));
+        match request {
+            Some(request) => request.errors.push((request.place.id, event)),
+            None => self.publish_error(instance, event),
+        }
     }
 
     /// Number of requests and calls open.
@@ -413,10 +424,15 @@ impl Tracer {
         let (merged, _) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
         let mut spans = std::mem::take(&mut request.spans);
         spans.extend(merged);
+        let mut errors = std::mem::take(&mut request.errors);
         for span in spans {
             let calls = span.composite.map_or(1, |composite| u64::from(composite.count));
             self.counters.calls_unlinked += calls;
-            self.exit_transaction(instance, span, None);
+            let error = errors.iter().position(|(of, _)| *of == span.place.id).map(|at| errors.swap_remove(at).1);
+            self.exit_transaction(instance, span, None, error);
+        }
+        for (_, error) in errors {
+            self.publish_error(instance, ErrorEvent { within: None, ..error });
         }
     }
 

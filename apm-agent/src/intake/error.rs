@@ -4,7 +4,12 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 
-use super::{Detail, field::Text, keyword};
+use super::{
+    Detail,
+    field::Text,
+    keyword,
+    request::{self, Context},
+};
 use crate::{
     bridge::{Frame, Thrown},
     build::{ErrorEvent, ErrorLog, ErrorPlace},
@@ -40,6 +45,8 @@ pub(super) struct ErrorFields<'a> {
     exception: Option<Exception<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     log: Option<Log<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context: Option<Context<'a>>,
 }
 
 #[derive(Serialize)]
@@ -107,6 +114,7 @@ pub(super) fn fields(error: &ErrorEvent, detail: Detail) -> ErrorFields<'_> {
         culprit: error.culprit.as_deref().map(keyword),
         exception: exception(error, detail),
         log: error.log.as_ref().map(|log| self::log(log, detail)),
+        context: error.http.as_ref().map(|http| request::context(http, detail)),
     }
 }
 

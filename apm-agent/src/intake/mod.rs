@@ -24,6 +24,7 @@ mod headers;
 mod log;
 mod metadata;
 mod metricset;
+mod request;
 #[cfg(test)]
 pub(crate) mod schema;
 mod span;

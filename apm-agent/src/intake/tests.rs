@@ -221,6 +221,14 @@ fn writes_errors_inside_and_outside_a_trace() {
 }
 
 #[test]
+fn writes_the_request_that_an_error_hit() {
+    let http = sample::transaction().http.unwrap();
+    let written = error(ErrorEvent { http: Some(Box::new(http)), ..sample::error() });
+    assert_eq!(written["context"], transaction(sample::transaction())["context"]);
+    assert_eq!(error(sample::error()).get("context"), None);
+}
+
+#[test]
 fn writes_exceptions_with_stacks_and_causes() {
     let event = failure::of_exception(&sample::thrown(), false, 50, TraceId(1), 2, None);
     let written = error(event.clone());

@@ -71,6 +71,7 @@ fn one(
     expect(
         error,
         &json!({"error.culprit": class, "parent.id": text(request, "transaction.id"),
+        "url.full": text(request, "url.full"),
         "trace.id": text(request, "trace.id"), "transaction.type": "request", "transaction.sampled": true,
         "transaction.name": text(request, "transaction.name"), "message": message, "error.log": null}),
     )?;

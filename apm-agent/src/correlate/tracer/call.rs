@@ -23,16 +23,21 @@ impl Tracer {
         let place = self.place_below(&parent);
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, Some(parent.place.id), start, duration(exchange));
-        if parent.sampled {
-            self.sql_error(instance, exchange, &parent.place, place.id);
-        }
+        let error = if parent.sampled { self.sql_failure(exchange) } else { None };
         match self.requests.get_mut(parent.key) {
             Some(request) => {
                 let ready = request.buffer.push(span, propagated);
                 request.spans.extend(ready);
+                request.errors.extend(error.map(|error| (place.id, error)));
             }
             // The request has been answered already; its thread did more afterwards.
-            None if parent.sampled => self.publish_span(instance, span),
+            None if parent.sampled => {
+                self.publish_span(instance, span);
+                if let Some(mut error) = error {
+                    error.within = Some(error_place(&parent.place, place.id));
+                    self.publish_error(instance, error);
+                }
+            }
             None => {}
         }
     }
@@ -58,9 +63,8 @@ impl Tracer {
         exchange: &Exchange,
         carried: Option<Carried>,
     ) {
-        if let Some((place, id)) = self.exit_transaction(instance, span, carried) {
-            self.sql_error(instance, exchange, &place, id);
-        }
+        let error = self.sql_failure(exchange);
+        self.exit_transaction(instance, span, carried, error);
     }
 
     /// A call with no certain parent: a transaction of its own with the call as its only span, or nothing by setting.
@@ -70,14 +74,15 @@ impl Tracer {
         instance: &Arc<ServiceInstance>,
         mut span: Span,
         carried: Option<Carried>,
-    ) -> Option<(Place, SpanId)> {
+        error: Option<ErrorEvent>,
+    ) {
         if self.capture.orphans == Orphans::Drop {
             self.counters.orphans_dropped += 1;
-            return None;
+            return;
         }
         if self.ids.unit() >= self.capture.sample_rate {
             self.counters.requests_unsampled += 1;
-            return None;
+            return;
         }
         let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
         let trace = carried.map_or_else(|| self.ids.trace(), |carried| carried.trace);
@@ -103,13 +108,9 @@ impl Tracer {
         };
         self.publish_span(instance, span);
         self.publish(instance, Document::Transaction(document));
-        Some((place, id))
-    }
-
-    fn sql_error(&mut self, instance: &Arc<ServiceInstance>, exchange: &Exchange, transaction: &Place, span: SpanId) {
-        if let Some(mut event) = self.sql_failure(exchange) {
-            event.within = Some(error_place(transaction, span));
-            self.publish_error(instance, event);
+        if let Some(mut error) = error {
+            error.within = Some(error_place(&place, id));
+            self.publish_error(instance, error);
         }
     }
 

@@ -302,7 +302,7 @@ impl Tracer {
             let span = activity::span(ended, start, None, sample_rate);
             let carried = Carried { trace: ended.context.trace, span: ended.context.span };
             self.counters.calls_without_parent += 1;
-            self.exit_transaction(instance, span, Some(carried));
+            self.exit_transaction(instance, span, Some(carried), None);
             return;
         }
         let root = Root { id: ended.context.span, reported: ended.context.sampled };

@@ -32,6 +32,7 @@ impl Tracer {
             links: Vec::new(),
             buffer: SpanBuffer::new(self.limits),
             spans: Vec::new(),
+            errors: Vec::new(),
         };
         Some(Answered {
             instance,
