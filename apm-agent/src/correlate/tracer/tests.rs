@@ -5,6 +5,7 @@ use crate::{
     bridge::{CallBegan, Context, Message, RequestEnded, RequestFacts, Said, SpanEnded, SpanKind, SpanStatus},
     build::{Transaction, destination::Endpoint, sample},
     correlate::TraceId,
+    exchange::{Sql, SqlError},
 };
 
 const PID: u32 = 7;
@@ -258,4 +259,60 @@ fn what_the_wire_hides_is_asked_for_and_told() {
     let http = transactions[0].http.as_ref().expect("a request");
     assert_eq!((http.url.full.as_str(), http.version.as_str()), ("https://shop.example/secret?x", "2.0"));
     assert_eq!((transactions[0].start, transactions[0].duration), (3_000_000, SECOND));
+}
+
+/// A request that thread 1 read, with a statement of its that failed, answered by `answerer`.
+fn failed_statement(answerer: u32) -> Vec<Document> {
+    let mut stage = Stage::new();
+    stage.say(1, Said::Ended);
+    let blocking = |time, tid| Stamp { time, mark: Mark { tid, polled: false }.pack() };
+    stage.wire(1, |tracer, party| tracer.request_opened(party, 0, blocking(10, 1)));
+    stage.wire(2, |tracer, party| {
+        let error = Some(SqlError { code: "42P01".into(), message: "no table".into(), severity: "ERROR".into() });
+        let sql = Sql { error, ..sample::sql("SELECT nothing") };
+        tracer.call_opened(party, 0, stamp(20, 1));
+        tracer.call_done(party, exchange(0, 20, 30, Payload::Sql(sql)));
+    });
+    assert_eq!(stage.tracer.take_documents().count(), 0, "what belongs to a request waits for its end");
+    stage.wire(1, |tracer, party| {
+        let answered = exchange(0, 10, 40, Payload::Http(sample::http("/a", &[])));
+        tracer.request_done(party, Box::new(Exchange { closed: blocking(40, answerer), ..*answered }));
+    });
+    stage.tracer.take_documents().map(|(_, document)| document).collect()
+}
+
+fn the_error(documents: &[Document]) -> (&ErrorEvent, &ErrorPlace) {
+    let error = documents.iter().find_map(|document| match document {
+        Document::Error(error) => Some(error),
+        _ => None,
+    });
+    let error = error.unwrap();
+    (error, error.within.as_ref().unwrap())
+}
+
+#[test]
+fn an_error_of_a_call_tells_the_request() {
+    let documents = failed_statement(1);
+    let (error, place) = the_error(&documents);
+    assert_eq!(error.http.as_ref().map(|http| http.method.as_str()), Some("GET"));
+    assert_eq!(place.transaction_type, Some("request"));
+    assert!(documents.iter().any(|one| matches!(one, Document::Span(span) if span.place.id == place.parent)));
+}
+
+#[test]
+fn an_error_leaves_a_request_that_was_handed_over_with_its_call() {
+    let documents = failed_statement(2);
+    let (error, place) = the_error(&documents);
+    assert_eq!(error.http, None);
+    let span = documents.iter().find_map(|one| match one {
+        Document::Span(span) => Some(span),
+        _ => None,
+    });
+    let span = span.unwrap();
+    assert_eq!((place.parent, place.transaction), (span.place.id, span.transaction));
+    let kind = documents.iter().find_map(|one| match one {
+        Document::Transaction(one) if Some(one.place.id) == place.transaction => Some(one.kind),
+        _ => None,
+    });
+    assert_eq!(kind, Some("exit"));
 }
