@@ -1,6 +1,7 @@
 //! What every parser's fuzz target does: decodes the input into what may happen on a connection, plays it, and checks
 //! what every parser promises for any bytes: no panic, exactly one `Done` for each `Opened`, bounded memory.
 
+pub mod file;
 pub mod pipeline;
 
 use apm_agent::exchange::{Side, Signal, Stamp};

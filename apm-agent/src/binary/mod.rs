@@ -18,7 +18,7 @@ use object::{Object, ObjectSection, ObjectSymbol, ReadCache, elf};
 
 pub mod go;
 
-pub use go::GoBuild;
+pub use go::{GoBinary, GoBuild, Refusal};
 
 /// Largest file looked at.
 const LARGEST_FILE: u64 = 4 << 30;
@@ -136,11 +136,19 @@ impl Binary {
             has_debug_info: parsed.has_debug_symbols(),
             has_managed_code: parsed.section_by_name(MANAGED_CODE).is_some(),
             build_id: parsed.build_id().ok().flatten().map(hex),
-            go: go::read(&parsed),
+            go: go::buildinfo::read(&parsed),
             exports: exports(&parsed),
             read_only: read_only(&parsed),
             file,
         })
+    }
+
+    /// Reads it as a Go program.
+    ///
+    /// # Errors
+    /// When it is none that can be hooked.
+    pub fn read_go(&self) -> Result<GoBinary, Refusal> {
+        GoBinary::read(&self.file)
     }
 
     /// It exports this symbol, one of those run times are known by.

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use clap::ArgMatches;
 
+use go::GoProgram;
+
 use super::{ExitCode, Failure, print};
 use crate::{
     binary::BinaryError,
@@ -13,6 +15,8 @@ use crate::{
     report::hooks::{HOOKS, Hook, TAX},
     runtime::{self, Detected, Subject},
 };
+
+mod go;
 
 pub(super) fn command(loaded: &Loaded, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let subject = matches
@@ -48,6 +52,7 @@ struct Inspection {
     instance: Option<ServiceInstance>,
     listening_ports: Vec<u16>,
     other_agents: Vec<String>,
+    go: Option<GoProgram>,
     hooks: &'static [Hook],
     tax: &'static str,
     limits: &'static [&'static str],
@@ -103,6 +108,7 @@ fn inspection(subject: &Subject) -> Inspection {
         instance: None,
         listening_ports: Vec::new(),
         other_agents: runtime::agents::present(subject),
+        go: go::read(binary),
         hooks: HOOKS,
         tax: TAX,
         limits: runtime.limits(),
@@ -164,6 +170,7 @@ impl Inspection {
             lines.push(format!("  {}\n      when {}: {}", hook.place, hook.when, hook.price));
         }
         lines.push(format!("  {}", self.tax));
+        lines.extend(self.go.iter().flat_map(GoProgram::lines));
         if !self.limits.is_empty() {
             lines.push("\nWhat cannot be seen:".to_string());
             lines.extend(self.limits.iter().map(|limit| format!("  {limit}")));

@@ -14,6 +14,10 @@ use apm_common::{
 
 use crate::script::{self, Event, Script};
 
+#[allow(dead_code, reason = "the reader's unit tests use all of it")]
+#[path = "../go/program.rs"]
+mod go;
+
 /// Longest payload in a seed; libFuzzer's inputs are short.
 const LONGEST: usize = 1500;
 
@@ -110,6 +114,7 @@ fn of_files() -> Vec<(&'static str, Vec<u8>)> {
         .filter_map(|file| Some(("proc", std::fs::read(Path::new("/proc/self").join(file)).ok()?)))
         .collect();
     all.extend(std::fs::read("/bin/true").map(|bytes| ("binary", bytes)));
+    all.push(("go_binary", go::program()));
     all.push(("proc", b"A=1\0OTEL_RESOURCE_ATTRIBUTES=service.name=my%20shop,x=1\0".to_vec()));
     all.push(("trace_context", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\nes=s:0.5,a=b\n".to_vec()));
     all.push(("sql", b"SELECT a, 'it''s', $1, \"T\".x FROM public.\"T\" -- end".to_vec()));

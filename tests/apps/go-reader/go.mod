@@ -1,0 +1,3 @@
+module example.com/go-reader
+
+go 1.19
