@@ -88,7 +88,7 @@ impl Stage {
 }
 
 fn stamp(time: Nanos, tid: u32) -> Stamp {
-    Stamp { time, mark: Mark { tid, polled: true }.pack() }
+    Stamp { time, mark: Mark { tid, polled: true, owner: 0 }.pack() }
 }
 
 fn exchange(serial: u64, from: Nanos, to: Nanos, payload: Payload) -> Box<Exchange> {
