@@ -23,8 +23,24 @@ pub enum Event<'a> {
         connection: u64,
         /// Position of the first byte in its direction.
         position: u64,
+        /// The request they go out for, by the run time's word; 0: it said nothing.
+        owner: u64,
         /// What passed, perhaps nothing.
         bytes: &'a [u8],
+    },
+    /// A run time begins to handle a request.
+    Handle {
+        /// Names the request in its process.
+        request: u64,
+        /// The connection it came on; 0: not known.
+        connection: u64,
+    },
+    /// The route of a request that is being handled, as the program declared it.
+    Route {
+        /// As above.
+        request: u64,
+        /// The route.
+        text: &'a str,
     },
     /// A connection seen for the first time.
     Open(Connection),
@@ -126,6 +142,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
         kind::DATA => Event::Data {
             connection: reader.u64()?,
             position: reader.u64()?,
+            owner: if header.flags & wire::DATA_OWNED == 0 { 0 } else { reader.u64()? },
             bytes: reader.0.get(..usize::try_from(header.len).ok()?)?,
         },
         kind::OPEN => Event::Open(connection(&mut reader)?),
@@ -144,6 +161,11 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
         kind::EXIT => Event::Exit { start_time: reader.u64()?, exit_code: reader.u32()? },
         kind::LISTEN => {
             Event::Listen { start_time: reader.u64()?, port: u16::try_from(reader.u32()?).ok()?, state: reader.u32()? }
+        }
+        kind::HANDLE => Event::Handle { request: reader.u64()?, connection: reader.u64()? },
+        kind::ROUTE => {
+            let (request, length) = (reader.u64()?, reader.u64()?);
+            Event::Route { request, text: str::from_utf8(reader.0.get(..usize::try_from(length).ok()?)?).ok()? }
         }
         _ => return None,
     };

@@ -2,11 +2,12 @@
 //!
 //! Each record is an [`EventHeader`] followed by the body its `kind` names; a data event's payload follows its body.
 
-use crate::limits::{EXEC_PATH_BYTES, UNIX_PATH_BYTES};
+use crate::limits::{EXEC_PATH_BYTES, ROUTE_BYTES, UNIX_PATH_BYTES};
 
 /// A record's body follows the header: see the type each value names.
 pub mod kind {
-    /// Bytes on a connection: [`DataBody`](super::DataBody), then `len` bytes.
+    /// Bytes on a connection: [`DataBody`](super::DataBody), the owner if the flag [`DATA_OWNED`](super::DATA_OWNED) says
+    /// so, then `len` bytes.
     pub const DATA: u16 = 1;
     /// A connection seen for the first time, by accept, connect or its first bytes: [`ConnectionBody`](super::ConnectionBody).
     pub const OPEN: u16 = 2;
@@ -22,6 +23,10 @@ pub mod kind {
     pub const EXIT: u16 = 7;
     /// A process began to listen: [`ListenBody`](super::ListenBody).
     pub const LISTEN: u16 = 8;
+    /// A run time begins to handle a request: [`HandleBody`](super::HandleBody).
+    pub const HANDLE: u16 = 9;
+    /// A request's route is known: [`RouteBody`](super::RouteBody).
+    pub const ROUTE: u16 = 10;
 }
 
 /// Start of every record.
@@ -51,6 +56,9 @@ pub const DATA_POLLED: u16 = 2;
 pub const DATA_END: u16 = 4;
 /// The connection failed (`ECONNRESET`, `EPIPE`, …); no bytes.
 pub const DATA_ERROR: u16 = 8;
+/// The run time says for which request the bytes go out: before the payload stand eight bytes that name it
+/// ([`HandleBody::request`]). They do not count as payload.
+pub const DATA_OWNED: u16 = 16;
 
 /// Bytes on a connection.
 #[repr(C)]
@@ -170,6 +178,28 @@ pub struct ListenBody {
     pub state: u32,
 }
 
+/// A request that a run time handles.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HandleBody {
+    /// Names the request within its process, as long as anybody may speak of it. Never 0, less than 2⁴¹.
+    pub request: u64,
+    /// As in [`DataBody::connection`]; 0: not known.
+    pub connection: u64,
+}
+
+/// A request's route, as the program declared it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteBody {
+    /// As in [`HandleBody::request`].
+    pub request: u64,
+    /// Bytes of `text`.
+    pub text_len: u64,
+    /// For example `GET /items/{id}`.
+    pub text: [u8; ROUTE_BYTES],
+}
+
 /// Captured, and kept by user space until it has decided.
 pub const PROCESS_PENDING: u32 = 1;
 /// Captured and reported.
@@ -197,5 +227,7 @@ const _: () = {
     assert!(size_of::<ForkBody>() == 16);
     assert!(size_of::<ExitBody>() == 16);
     assert!(size_of::<ListenBody>() == 16);
+    assert!(size_of::<HandleBody>() == 16);
+    assert!(size_of::<RouteBody>() == 208);
     assert!(size_of::<ProcessEntry>() == 16);
 };

@@ -41,3 +41,19 @@ pub const UNIX_PATH_BYTES: usize = 108;
 
 /// Bytes of an executable's path in an exec event; a longer one is cut and read again from `/proc`.
 pub const EXEC_PATH_BYTES: usize = 256;
+
+/// Bytes of a route; a longer one is left out.
+pub const ROUTE_BYTES: usize = 192;
+
+/// Most Go processes with probes at once.
+pub const GO_PROCESSES: u32 = 1024;
+
+/// Most types of contexts, of all Go processes together; a binary has ten to thirty.
+pub const GO_CONTEXT_TYPES: u32 = 16_384;
+
+/// Most requests that Go programs handle at once, and goroutines that make a call for one; beyond, those not used for
+/// the longest time are forgotten, and calls have no parent.
+pub const GO_GOROUTINES: u32 = 16_384;
+
+/// Steps up a chain of Go's contexts.
+pub const GO_CONTEXT_STEPS: u32 = 24;

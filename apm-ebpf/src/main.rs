@@ -8,6 +8,7 @@
 
 mod close;
 mod connect;
+mod go;
 mod length;
 mod maps;
 mod process;

@@ -1,10 +1,15 @@
 //! All maps: key, owner, life time, worst-case bytes.
 
-use apm_common::{counter::COUNTERS, event::ProcessEntry, limits};
+use apm_common::{
+    counter::COUNTERS,
+    event::ProcessEntry,
+    go::{GoKey, GoLayout},
+    limits,
+};
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{HashMap, PerCpuArray, RingBuf},
+    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 
 use crate::ring::Scratch;
@@ -27,6 +32,9 @@ pub struct Connection {
     pub reserved: u8,
     /// Always 0.
     pub reserved2: u32,
+    /// The request for which a run time sends on it (`HandleBody::request`), where that is known of the connection and
+    /// not of who sends; 0: not known.
+    pub owner: u64,
 }
 
 /// Events are sent.
@@ -66,3 +74,47 @@ pub static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
 /// One slot for each `apm_common::counter::Counter`.
 #[map]
 pub static COUNTS: PerCpuArray<u64> = PerCpuArray::with_max_entries(COUNTERS, 0);
+
+/// Go processes with probes. Key: process id. Written by user space. About 100 KiB full, allocated as needed.
+#[map]
+pub static GO_PROCESSES: HashMap<u32, GoLayout> = HashMap::with_max_entries(limits::GO_PROCESSES, BPF_F_NO_PREALLOC);
+
+/// Types that are contexts, and where in them the context above lies. Written by user space. About 1 MiB full, allocated
+/// as needed.
+#[map]
+pub static GO_CONTEXT_TYPES: HashMap<GoKey, u32> =
+    HashMap::with_max_entries(limits::GO_CONTEXT_TYPES, BPF_F_NO_PREALLOC);
+
+/// A context that a server made for a request.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoContext {
+    /// The request.
+    pub request: u64,
+    /// What lay at the context's address: memory that is something else now is told by it.
+    pub content: [u64; 2],
+}
+
+/// Contexts of requests being handled. Key: the context's address. Written when handling begins, removed when it ends; a
+/// program that ends it unseen leaves it to be displaced. About 1.5 MiB.
+#[map]
+pub static GO_CONTEXTS: LruHashMap<GoKey, GoContext> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// What a goroutine is about. Only the goroutine itself writes it, so there are no races.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Goroutine {
+    /// The request it handles; 0: none.
+    pub handles: u64,
+    /// Address of that request's context.
+    pub context: u64,
+    /// The request for which it makes a call, as the call's context says; 0: it makes none, or the context is none's.
+    pub calls: u64,
+    /// The connection on which it made that call; 0: none yet. One call is made on one connection.
+    pub connection: u64,
+}
+
+/// Goroutines that handle a request or make a call for one. Key: number of the goroutine, never used again. Removed when
+/// a request's handling ends, else displaced. About 1.6 MiB.
+#[map]
+pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);

@@ -4,9 +4,13 @@
 //! lets us load them directly; before 5.15 they are read from the top of the task's kernel stack.
 //! This is the only part that knows the architecture.
 
-use aya_ebpf::helpers::{
-    bpf_get_current_task,
-    generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+use aya_ebpf::{
+    EbpfContext as _,
+    helpers::{
+        bpf_get_current_task,
+        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    },
+    programs::ProbeContext,
 };
 
 use crate::settings::{load_kernel, offset, read_kernel, setting};
@@ -87,6 +91,46 @@ fn loaded(registers: usize) -> Arguments {
     }
 }
 
+/// A register at a user probe, by its offset in `struct pt_regs`. Go passes arguments in these, in this order
+/// (`abi-internal.md` in Go's sources).
+#[derive(Clone, Copy)]
+pub enum Register {
+    Ax = 80,
+    Bx = 40,
+    Cx = 88,
+    Di = 112,
+    /// The running goroutine.
+    R14 = 8,
+}
+
+/// What a register held when the probe was hit.
+#[inline(always)]
+pub fn probed(ctx: &ProbeContext, register: Register) -> u64 {
+    // SAFETY: the context of such a program is a `struct pt_regs`.
+    unsafe { core::ptr::read_volatile(ctx.as_ptr().byte_add(register as usize).cast::<u64>()) }
+}
+
+/// `r14` as the current system call found it: in Go programs the goroutine that made the call.
+#[inline(always)]
+pub fn calling_r14() -> Option<u64> {
+    if setting!(typed) == 1 {
+        // SAFETY: no preconditions.
+        let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as usize;
+        return Some(load_kernel(registers, Register::R14 as u32));
+    }
+    read_kernel(saved_registers()?, Register::R14 as u32)
+}
+
+/// Where the registers lie at the top of the current task's kernel stack.
+#[inline(always)]
+fn saved_registers() -> Option<usize> {
+    // SAFETY: no preconditions.
+    let task = unsafe { bpf_get_current_task() } as usize;
+    let stack: usize = read_kernel(task, offset!(task_stack))?;
+    let top = stack + offset!(stack_bytes) as usize - offset!(stack_padding) as usize;
+    Some(top - PT_REGS_BYTES as usize)
+}
+
 /// Reads the arguments; `None` when the registers are not where they should be or belong to another call than `number`.
 #[inline(always)]
 pub fn arguments(number: i64) -> Option<Arguments> {
@@ -95,11 +139,7 @@ pub fn arguments(number: i64) -> Option<Arguments> {
         let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as usize;
         return Some(loaded(registers));
     }
-    // SAFETY: no preconditions.
-    let task = unsafe { bpf_get_current_task() } as usize;
-    let stack: usize = read_kernel(task, offset!(task_stack))?;
-    let top = stack + offset!(stack_bytes) as usize - offset!(stack_padding) as usize;
-    let saved: Saved = read_kernel(top - PT_REGS_BYTES as usize, FIRST)?;
+    let saved: Saved = read_kernel(saved_registers()?, FIRST)?;
     if saved.orig_ax as i64 != number {
         return None;
     }

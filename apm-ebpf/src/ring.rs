@@ -10,12 +10,16 @@ use apm_common::{
 use aya_ebpf::{
     bindings::{BPF_RB_AVAIL_DATA, BPF_RB_FORCE_WAKEUP, BPF_RB_NO_WAKEUP},
     helpers::{bpf_get_current_pid_tgid, bpf_ktime_get_ns},
+    maps::ring_buf::RingBufEntry,
 };
 
 use crate::maps::{COUNTS, EVENTS, SCRATCH};
 
 /// Room for the largest body, before the payload.
 const BODY_BYTES: usize = 16;
+
+/// Room for the owner, before the payload.
+pub const OWNER_BYTES: usize = 8;
 
 /// One data record under construction, and how far the capture of its call has come.
 #[repr(C)]
@@ -24,8 +28,8 @@ pub struct Scratch {
     pub header: EventHeader,
     /// Body of a data event.
     pub body: [u64; BODY_BYTES / 8],
-    /// Payload.
-    pub payload: [u8; CHUNK_BYTES],
+    /// The owner's eight bytes, where there is one, and the payload.
+    pub payload: [u8; OWNER_BYTES + CHUNK_BYTES],
     /// State of the capture. Here and not on the stack: of memory in a map the verifier knows nothing, so all turns of
     /// the capture loop look alike to it and it walks one; with the state in registers it would walk every combination.
     pub capture: Capture,
@@ -53,6 +57,8 @@ pub struct Capture {
     pub sent: u64,
     /// The call begins a turn.
     pub turn: u64,
+    /// The request the bytes belong to; 0: not known.
+    pub owner: u64,
 }
 
 /// A record with a fixed body.
@@ -131,6 +137,25 @@ pub fn send(bytes: &[u8], wake: u64) -> bool {
     let sent = EVENTS.output::<[u8]>(bytes, wake).is_ok();
     count(if sent { Counter::EventsSent } else { Counter::EventsLost }, 1);
     sent
+}
+
+/// Room for a record in the ring buffer, to be filled in and handed to [`submit`]; counts when there is none. For user
+/// probes, which another program may interrupt: they cannot use the scratch record (and where one is interrupted in the
+/// middle of counting, one event is counted too few).
+#[inline(always)]
+pub fn reserve<B>() -> Option<RingBufEntry<Record<B>>> {
+    let slot = EVENTS.reserve(0);
+    if slot.is_none() {
+        count(Counter::EventsLost, 1);
+    }
+    slot
+}
+
+/// Sends a record that was reserved.
+#[inline(always)]
+pub fn submit<B>(record: RingBufEntry<Record<B>>) {
+    record.submit(lazy_wake());
+    count(Counter::EventsSent, 1);
 }
 
 /// Writes a record with a fixed body.

@@ -194,6 +194,7 @@ pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
         direction: NEITHER,
         reserved: 0,
         reserved2: 0,
+        owner: 0,
     };
     if CONNECTIONS.insert(socket.inode, state, 0).is_err() {
         count(Counter::ConnectionsFull, 1);

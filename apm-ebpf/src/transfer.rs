@@ -5,7 +5,9 @@
 
 use apm_common::{
     counter::Counter,
-    event::{DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_POLLED, EventHeader, ROLE_CLIENT, ROLE_SERVER, kind},
+    event::{
+        DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_OWNED, DATA_POLLED, EventHeader, ROLE_CLIENT, ROLE_SERVER, kind,
+    },
     limits::{CHUNK_BYTES, MESSAGES, REQUEST_BUDGET, RESPONSE_BUDGET, STEPS_PER_CALL, TAIL_BYTES},
 };
 use aya_ebpf::{
@@ -15,9 +17,10 @@ use aya_ebpf::{
 };
 
 use crate::{
+    go,
     maps::{Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
     registers::{Arguments, arguments},
-    ring::{self, Scratch, count, header, lazier_wake, scratch},
+    ring::{self, OWNER_BYTES, Scratch, count, header, lazier_wake, scratch},
     settings::{number, read_user, result},
     socket::{Socket, connection, socket},
 };
@@ -105,8 +108,12 @@ pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments)
     if state.mode == IGNORED || (result == 0 && direction == OUTGOING) {
         return None;
     }
+    let owner = if direction == OUTGOING && state.role != ROLE_SERVER { go::owner(socket.inode, state) } else { 0 };
     let record = scratch()?;
     record.header = header(kind::DATA, flags(socket, state, direction, result));
+    if owner != 0 {
+        record.header.flags |= DATA_OWNED;
+    }
     record.body[0] = socket.inode;
     let turn = state.direction != direction as u8;
     if turn {
@@ -124,6 +131,7 @@ pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments)
         position: state.position[direction],
         sent: 0,
         turn: turn as u64,
+        owner,
     };
     state.position[direction] += moved;
     capture(record);
@@ -231,9 +239,16 @@ fn emit(record: &mut Scratch, address: u64, length: u32) -> u32 {
         return 0;
     }
     record.body[1] = record.capture.position;
+    let ahead = if record.capture.owner == 0 { 0 } else { OWNER_BYTES };
+    if ahead > 0 {
+        // SAFETY: the payload is larger, and it is aligned: all before it is made of eight bytes.
+        unsafe { record.payload.as_mut_ptr().cast::<u64>().write_volatile(record.capture.owner) };
+    }
     if length > 0 {
-        // SAFETY: `length` is at most the payload's size.
-        let read = unsafe { read_user_bytes(record.payload.as_mut_ptr().cast(), length as u32, address as *const _) };
+        // SAFETY: `ahead` and `length` together are at most the payload's size.
+        let read = unsafe {
+            read_user_bytes(record.payload.as_mut_ptr().add(ahead).cast(), length as u32, address as *const _)
+        };
         if read != 0 {
             count(Counter::ReadFaults, 1);
             record.body[1] += length as u64;
@@ -242,9 +257,9 @@ fn emit(record: &mut Scratch, address: u64, length: u32) -> u32 {
     }
     record.header.len = length as u32;
     let wake = lazier_wake(record);
-    // SAFETY: header, body and `length` bytes of payload, all within the record.
+    // SAFETY: header, body and `ahead + length` bytes of payload, all within the record.
     let bytes = unsafe {
-        core::slice::from_raw_parts((&raw const *record).cast::<u8>(), size_of::<EventHeader>() + 16 + length)
+        core::slice::from_raw_parts((&raw const *record).cast::<u8>(), size_of::<EventHeader>() + 16 + ahead + length)
     };
     if !ring::send(bytes, wake) && record.capture.turn == 1 {
         count(Counter::TurnsLost, 1);

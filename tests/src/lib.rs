@@ -13,6 +13,7 @@ pub mod decoder;
 pub mod documents;
 pub mod dotnet;
 pub mod fan;
+pub mod go_web;
 pub mod http;
 pub mod links;
 pub mod load;

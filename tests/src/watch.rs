@@ -62,6 +62,14 @@ impl Watch {
         self.decoder.documents()
     }
 
+    /// Kills the agent, which can do nothing any more.
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub fn kill(self) -> Result<()> {
+        self.agent.kill()
+    }
+
     /// Ends the agent, which flushes, and returns what the decoder has got.
     ///
     /// # Errors

@@ -157,13 +157,17 @@ pub struct Capture {
 pub struct BridgeSwitches {
     /// .NET, through its diagnostics port.
     pub dotnet: bool,
+    /// Go, by probes in its code.
+    pub go: bool,
+    /// Requests of Go programs are named by the patterns of `ServeMux`.
+    pub go_routes: bool,
     /// Activity sources of the program to report, for run times that cannot be asked for all (.NET 8).
     pub dotnet_sources: Vec<String>,
 }
 
 impl Default for BridgeSwitches {
     fn default() -> Self {
-        Self { dotnet: true, dotnet_sources: Vec::new() }
+        Self { dotnet: true, go: true, go_routes: true, dotnet_sources: Vec::new() }
     }
 }
 

@@ -219,6 +219,12 @@ pub static OPTIONS: &[Row] = &[
     row!("dotnet_activity_sources", "APM_AGENT_DOTNET_ACTIVITY_SOURCES", "dotnet-activity-sources", Kind::List, "", Capture,
         "Activity sources to report on .NET 8, which cannot be asked for all of them",
         |s, items| s.bridges.dotnet_sources = list(items)),
+    row!("go_probes", "APM_AGENT_GO_PROBES", "go-probes", Kind::Boolean, "true", Capture,
+        "Set probes in the code of Go programs: exact parents of calls, and routes",
+        |s, items| s.bridges.go = value::boolean(one(items)?)?),
+    row!("go_routes", "APM_AGENT_GO_ROUTES", "go-routes", Kind::Boolean, "true", Capture,
+        "Name requests of Go programs by the patterns of `http.ServeMux` (Go 1.22 on)",
+        |s, items| s.bridges.go_routes = value::boolean(one(items)?)?),
 
     row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Metrics,
         "Measure CPU and memory of each service instance this often, at most once a second; `0s`: never",

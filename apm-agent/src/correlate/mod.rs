@@ -4,12 +4,15 @@
 
 mod bridged;
 mod id;
+mod mark;
+mod named;
 mod parent;
 mod request;
 pub mod trace_context;
 mod tracer;
 
 pub use id::{Ids, SpanId, TraceId};
+pub use mark::Mark;
 pub use parent::{CallSite, Evidence, PARENT_SOURCES, ParentSource, Rank};
 pub use request::{OpenRequest, RequestKey, Requests};
-pub use tracer::{Mark, Party, Tracer, TracerCounters};
+pub use tracer::{Party, Tracer, TracerCounters};

@@ -3,7 +3,10 @@
 //! A source answers for one call: certain, ambiguous, or nothing known. The best rank wins; sources of run times
 //! (goroutines, Node's and .NET's contexts) are added to [`PARENT_SOURCES`] as one file and one line each.
 
-use super::request::{RequestKey, Requests};
+use super::{
+    named::ByName,
+    request::{RequestKey, Requests},
+};
 use crate::exchange::Nanos;
 
 /// Kinds of evidence, best first.
@@ -26,6 +29,8 @@ pub struct CallSite {
     pub tid: u32,
     /// When.
     pub time: Nanos,
+    /// The request it is made for, by the run time's word; 0: it said nothing.
+    pub owner: u64,
 }
 
 /// What a source knows.
@@ -49,7 +54,7 @@ pub trait ParentSource: Sync {
 }
 
 /// Every source, best rank first.
-pub static PARENT_SOURCES: &[&dyn ParentSource] = &[&SameThread];
+pub static PARENT_SOURCES: &[&dyn ParentSource] = &[&ByName, &SameThread];
 
 /// The thread that made the call had read exactly one request it had not answered yet, from a blocking socket no epoll
 /// instance knows. This is how servers with a thread or a process per request work, and only they: requests read from

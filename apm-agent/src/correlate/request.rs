@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{SpanId, TraceId};
+use super::{SpanId, TraceId, named::Names};
 use crate::{
     build::{ErrorEvent, Place, Span, compression::SpanBuffer},
     exchange::Nanos,
@@ -31,6 +31,10 @@ pub struct OpenRequest {
     pub opened: Nanos,
     /// Port of the peer.
     pub peer_port: u16,
+    /// Its run time will name it.
+    pub is_named: bool,
+    /// Route, as far as its run time told it.
+    pub route: Option<String>,
     /// Its connection was followed from the first byte.
     pub whole: bool,
     /// Place of its transaction.
@@ -54,6 +58,8 @@ pub struct OpenRequest {
 pub struct Requests {
     open: HashMap<RequestKey, OpenRequest>,
     threads: HashMap<u32, Vec<RequestKey>>,
+    /// What run times call them.
+    pub names: Names,
 }
 
 impl Requests {
@@ -65,6 +71,9 @@ impl Requests {
         if let Some(tid) = request.thread {
             self.threads.entry(tid).or_default().push(key);
         }
+        if request.is_named {
+            self.names.opened(key);
+        }
         self.open.insert(key, request);
         true
     }
@@ -72,6 +81,9 @@ impl Requests {
     /// Takes out a request that has ended.
     pub fn ended(&mut self, key: RequestKey) -> Option<OpenRequest> {
         let request = self.open.remove(&key)?;
+        if request.is_named {
+            self.names.ended(key);
+        }
         if let Some(tid) = request.thread
             && let Some(keys) = self.threads.get_mut(&tid)
         {

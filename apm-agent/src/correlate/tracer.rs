@@ -2,6 +2,7 @@
 
 mod call;
 mod logged;
+mod named;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -10,7 +11,7 @@ mod word;
 use std::{collections::HashMap, sync::Arc};
 
 use super::{
-    Ids, SpanId,
+    Ids, Mark, SpanId,
     bridged::{Answered, Bridged, Called, Carried},
     parent::{CallSite, Evidence, find},
     request::{OpenRequest, RequestKey, Requests},
@@ -31,29 +32,8 @@ use crate::{
     config::Capture,
     exchange::{Ending, Exchange, Http, Nanos, Payload, Stamp, TraceHeaders},
     metadata::ServiceInstance,
-    runtime::dotnet,
+    runtime::{dotnet, go},
 };
-
-/// What a parser carries for us with each chunk: the thread that moved it, and whether an event loop watches its socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Mark {
-    /// The thread.
-    pub tid: u32,
-    /// The socket is registered with an epoll instance.
-    pub polled: bool,
-}
-
-impl Mark {
-    /// As a parser carries it.
-    pub fn pack(self) -> u64 {
-        u64::from(self.tid) | u64::from(self.polled) << 32
-    }
-
-    /// From what a parser carried.
-    pub fn unpack(mark: u64) -> Self {
-        Self { tid: (mark & 0xffff_ffff) as u32, polled: mark >> 32 != 0 }
-    }
-}
 
 /// Whose exchange it is.
 pub struct Party<'a> {
@@ -112,6 +92,10 @@ pub struct TracerCounters {
     pub calls_internal: u64,
     /// Spans whose transaction never became known.
     pub spans_without_transaction: u64,
+    /// Requests their run time named.
+    pub requests_named: u64,
+    /// Requests a run time named of which the wire shows none (TLS, HTTP/2), or on a connection not known.
+    pub requests_unplaced: u64,
     /// Messages of run times lost before they reached us.
     pub messages_lost: u64,
 }
@@ -181,6 +165,8 @@ impl Tracer {
             thread: (!mark.polled && bridged.is_none()).then_some(mark.tid),
             opened: at.time,
             peer_port: party.addresses.remote.port().unwrap_or(0),
+            is_named: party.instance.agent_name == go::AGENT_NAME,
+            route: None,
             whole: party.whole,
             place: Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate: None },
             sampled: true,
@@ -221,13 +207,13 @@ impl Tracer {
     /// The service began a call.
     pub fn call_opened(&mut self, party: &Party<'_>, serial: u64, at: Stamp) {
         let key = RequestKey { connection: party.connection, serial };
-        let tid = Mark::unpack(at.mark).tid;
+        let Mark { tid, owner, .. } = Mark::unpack(at.mark);
         if let Some(bridged) = self.bridged.get_mut(&party.pid) {
             bridged.call_opened(key, tid, at.time);
             self.calls.insert(key, OpenCall { parent: None, carried: None });
             return;
         }
-        let parent = self.parent_of(party.pid, tid, at.time);
+        let parent = self.parent_of(&CallSite { pid: party.pid, tid, time: at.time, owner });
         match parent {
             Ok(Some(_)) => self.counters.calls_linked += 1,
             Ok(None) => self.counters.calls_without_parent += 1,
@@ -266,7 +252,9 @@ impl Tracer {
         let answered = Box::new(Answered { instance, addresses, exchange, http, request });
         match self.bridged.get_mut(&party.pid) {
             None => {
-                self.report_request(*answered, None, Vec::new());
+                let mut answered = *answered;
+                let route = answered.request.route.take();
+                self.report_request(answered, route.as_deref(), Vec::new());
             }
             Some(bridged) => {
                 let time = answered.exchange.closed.time;
@@ -366,7 +354,7 @@ impl Tracer {
         errno: u32,
         to: &Endpoint,
     ) {
-        let parent = self.parent_of(pid, tid, time).ok().flatten();
+        let parent = self.parent_of(&CallSite { pid, tid, time, owner: 0 }).ok().flatten();
         let within = parent.as_ref().map(|parent| error_place(&parent.place, parent.place.id));
         let event = failure::of_connection(errno, to, self.ids.trace(), self.clock.epoch(time), within);
         let request = parent.filter(|parent| parent.sampled).and_then(|parent| self.requests.get_mut(parent.key));
@@ -381,8 +369,8 @@ impl Tracer {
         (self.requests.len(), self.calls.len())
     }
 
-    fn parent_of(&self, pid: u32, tid: u32, time: Nanos) -> Result<Option<Parent>, Ambiguous> {
-        match find(&CallSite { pid, tid, time }, &self.requests) {
+    fn parent_of(&self, call: &CallSite) -> Result<Option<Parent>, Ambiguous> {
+        match find(call, &self.requests) {
             Evidence::Certain(key) => {
                 Ok(self.requests.get(key).map(|request| Parent { key, place: request.place, sampled: request.sampled }))
             }

@@ -13,6 +13,7 @@ use apm_common::event::{OPEN_ADOPTED, PROCESS_WATCHED, ProcessEntry, ROLE_CLIENT
 use super::{
     admission::{Admit, Decision, WaitingRoom},
     bridges::Bridges,
+    probes::Probes,
     registry::{Found, Registry},
 };
 use crate::{
@@ -83,6 +84,7 @@ struct Desk<A> {
     output: Box<dyn Output>,
     recorder: Option<Recorder>,
     bridges: Bridges,
+    probes: Probes,
     services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
     waiting: WaitingRoom,
     metrics: Collector,
@@ -99,6 +101,7 @@ impl<A: Admit> Live<A> {
             admit: parts.admit,
             output: parts.output,
             recorder: parts.recorder,
+            probes: Probes::new(parts.bridges.go, parts.bridges.go_routes),
             bridges: Bridges::new(parts.bridges, parts.bridge_settings),
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
@@ -119,6 +122,7 @@ impl<A: Admit> Live<A> {
     /// # Errors
     /// When the kernel's set of processes is full.
     pub fn watch(&mut self, pid: u32, instance: Arc<ServiceInstance>) -> Result<(), KernelFailure> {
+        self.desk.probes.begin(pid, &instance.agent_name);
         self.desk.introduce(pid, instance);
         self.kernel.watch(pid, ProcessEntry { start_time: 0, state: PROCESS_WATCHED, reserved: 0 })
     }
@@ -178,6 +182,7 @@ impl<A: Admit> Live<A> {
         for pid in self.desk.waiting.pids() {
             self.decide(pid);
         }
+        self.desk.probes.carry_out(&mut self.kernel);
         let bridges = &mut self.desk.bridges;
         // An emptied ring buffer has nothing older to say than what had arrived before.
         let said = if taken < BATCH { bridges.ready() } else { bridges.ready_until(self.desk.taken_until) };
@@ -199,6 +204,7 @@ impl<A: Admit> Live<A> {
         let events = self.desk.waiting.leave(pid);
         match decision {
             Decision::Watch(instance) => {
+                self.desk.probes.begin(pid, &instance.agent_name);
                 if known_as.is_none_or(|known| !Arc::ptr_eq(&known, &instance)) {
                     self.desk.introduce(pid, instance);
                 }
@@ -239,6 +245,9 @@ impl Live<Registry> {
 /// What the kernel counts, and what its maps take.
 fn kernel_counters(kernel: &Kernel) -> Vec<(&'static str, u64)> {
     let mut counters = kernel.counters();
+    let (processes, probes) = kernel.probes();
+    counters.push(("kernel.probed_processes", processes as u64));
+    counters.push(("kernel.probes", probes as u64));
     counters.push(("kernel.map_bytes", kernel.map_bytes()));
     counters
 }
@@ -248,6 +257,7 @@ impl<A: Admit> Desk<A> {
         let mut counters =
             vec![("kernel.events.undecoded", self.undecoded), ("kernel.events.not_kept", self.waiting.lost)];
         counters.extend(self.bridges.counters());
+        counters.extend(self.probes.counters());
         counters.extend(self.pipeline.counters());
         counters.extend(self.metrics.counters());
         counters.extend(self.output.counters());
@@ -332,6 +342,7 @@ impl<A: Admit> Desk<A> {
             return;
         };
         self.bridges.end(pid);
+        self.probes.end(pid);
         self.metrics.leave(Instant::now(), pid, self.output.as_mut());
         if !self.services.values().any(|other| Arc::ptr_eq(other, &instance)) {
             self.output.retire(&instance);

@@ -3,6 +3,7 @@
 mod admission;
 mod bridges;
 mod live;
+mod probes;
 mod registry;
 mod replay;
 

@@ -82,7 +82,7 @@ fn find<'a>(programs: &'a mut Ebpf, program: &Program) -> Result<&'a mut aya::pr
 }
 
 /// The verifier's last words; all of them would fill screens.
-fn end_of(log: &str) -> String {
+pub(super) fn end_of(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join(" | ")
 }

@@ -18,6 +18,7 @@ use super::{
     Admission, KernelFailure, Program, attach,
     layout::{Layout, Variant},
     program, self_test, tracefs,
+    uprobe::Probed,
 };
 
 /// The BPF object, built from `apm-ebpf` by `cargo xtask ebpf`.
@@ -36,14 +37,15 @@ struct PodProcess(ProcessEntry);
 unsafe impl Pod for PodProcess {}
 
 /// What the kernel keeps of a connection, opaque here but for its mode (`apm_ebpf::maps::Connection`).
-type ConnectionState = [u8; 32];
+type ConnectionState = [u8; 40];
 /// Where the mode lies in it, and the value that stops all events of the connection.
 const MODE: usize = 25;
 const IGNORED: u8 = 1;
 
 /// The loaded programs. Dropping it detaches and unloads them.
 pub struct Kernel {
-    programs: Ebpf,
+    pub(super) probed: Probed,
+    pub(super) programs: Ebpf,
     /// Those that are attached.
     chosen: Vec<&'static Program>,
     events: RingBuf<MapData>,
@@ -119,8 +121,11 @@ impl Kernel {
         let processes = HashMap::try_from(take("PROCESSES")?).map_err(wrong)?;
         let connections = HashMap::try_from(take("CONNECTIONS")?).map_err(wrong)?;
         let counts = PerCpuArray::try_from(take("COUNTS")?).map_err(wrong)?;
+        let layouts = HashMap::try_from(take("GO_PROCESSES")?).map_err(wrong)?;
+        let contexts = HashMap::try_from(take("GO_CONTEXT_TYPES")?).map_err(wrong)?;
+        let probed = Probed::new(layouts, contexts);
         let wakes = wakes_of(&events).map_err(|error| KernelFailure::Load(format!("epoll: {error}")))?;
-        Ok(Self { programs, chosen, events, processes, connections, counts, map_fds, wakes, typed })
+        Ok(Self { probed, programs, chosen, events, processes, connections, counts, map_fds, wakes, typed })
     }
 
     /// The programs that are attached.
@@ -230,7 +235,9 @@ fn wakes_of(events: &RingBuf<MapData>) -> io::Result<OwnedFd> {
 fn map_fd(map: &aya::maps::Map) -> io::Result<OwnedFd> {
     use aya::maps::Map;
     let data = match map {
-        Map::HashMap(data) | Map::RingBuf(data) | Map::PerCpuArray(data) | Map::Array(data) => data,
+        Map::HashMap(data) | Map::LruHashMap(data) | Map::RingBuf(data) | Map::PerCpuArray(data) | Map::Array(data) => {
+            data
+        }
         _ => return Err(io::ErrorKind::Unsupported.into()),
     };
     data.fd().as_fd().try_clone_to_owned()

@@ -13,12 +13,14 @@ mod probe;
 mod program;
 mod self_test;
 mod tracefs;
+mod uprobe;
 
 pub use failure::KernelFailure;
 pub use load::Kernel;
 pub use peer::peer_pid;
 pub use probe::KernelProbe;
 pub use program::{Hook, PROGRAMS, Program, When};
+pub use uprobe::{GoProbes, Probe};
 
 /// Which processes the kernel programs capture as pending, until the caller has decided about them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -79,6 +79,8 @@ impl PipelineCounters {
             ("trace.requests.joined", traced.requests_joined),
             ("trace.requests.alone", traced.requests_alone),
             ("trace.requests.unseen", traced.requests_unseen),
+            ("trace.requests.named", traced.requests_named),
+            ("trace.requests.unplaced", traced.requests_unplaced),
             ("trace.spans.without_transaction", traced.spans_without_transaction),
             ("trace.waiting", tracer.waiting() as u64),
             ("bridge.messages.lost", traced.messages_lost),

@@ -85,7 +85,11 @@ impl Pipeline {
     pub fn handle(&mut self, header: &Header, event: &Event<'_>, output: &mut dyn Output) {
         self.counters.events += 1;
         match event {
-            Event::Data { connection, position, bytes } => self.data(header, *connection, *position, bytes),
+            Event::Data { connection, position, owner, bytes } => {
+                self.data(header, *connection, *position, *owner, bytes);
+            }
+            Event::Handle { request, connection } => self.tracer.request_handled(header.pid, *request, *connection),
+            Event::Route { request, text } => self.tracer.request_routed(header.pid, *request, text),
             Event::Open(open) => self.open(header, open),
             Event::ConnectFailed(attempt) => self.connect_failed(header, attempt),
             Event::Close { connection } => self.close(header, *connection),
@@ -171,12 +175,12 @@ impl Pipeline {
         self.tracer.connect_failed(&instance, pid, tid, header.time, attempt.error, &attempt.remote);
     }
 
-    fn data(&mut self, header: &Header, id: u64, position: u64, bytes: &[u8]) {
+    fn data(&mut self, header: &Header, id: u64, position: u64, owner: u64, bytes: &[u8]) {
         let outgoing = header.flags & DATA_OUTGOING != 0;
         if !self.connections.contains_key(&id) && !self.meet_unannounced(header, id, position) {
             return;
         }
-        let mark = Mark { tid: header.tid, polled: header.flags & DATA_POLLED != 0 };
+        let mark = Mark { tid: header.tid, polled: header.flags & DATA_POLLED != 0, owner };
         let at = Stamp { time: header.time, mark: mark.pack() };
         let mut told = Told::Followed;
         self.with_connection(id, |connection, signals| {

@@ -18,6 +18,7 @@ pub mod discover;
 pub mod environ;
 pub mod glob;
 pub mod listen;
+mod mapping;
 pub mod stat;
 
 pub use discover::{Reason, Rules};

@@ -17,7 +17,7 @@ use crate::{
 
 pub mod agents;
 pub mod dotnet;
-mod go;
+pub mod go;
 mod java;
 mod line;
 mod native;

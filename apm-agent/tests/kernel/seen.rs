@@ -22,6 +22,8 @@ pub enum Seen {
     Fork(u32),
     Listen(u16, u32),
     Exit(u32),
+    Handle(u64, char),
+    Route(u64, String),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -38,7 +40,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
     let (header, event) = decode(record).unwrap_or_else(|| panic!("a record that cannot be read: {record:?}"));
     let mut start = 0;
     let what = match event {
-        Event::Data { connection, position, bytes } => {
+        Event::Data { connection, position, bytes, .. } => {
             let (bytes, flags) = (bytes.to_vec(), header.flags & !DATA_OUTGOING);
             match header.flags & DATA_OUTGOING {
                 0 => Seen::In(name(connection), position, bytes, flags),
@@ -46,6 +48,8 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
             }
         }
         Event::Open(open) => Seen::Open(name(open.id), open, header.flags & OPEN_ADOPTED != 0),
+        Event::Handle { request, connection } => Seen::Handle(request, name(connection)),
+        Event::Route { request, text } => Seen::Route(request, text.to_owned()),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {
@@ -65,7 +69,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
             Seen::Exit(exit_code)
         }
     };
-    assert!((kind::DATA..=kind::LISTEN).contains(&header.kind));
+    assert!((kind::DATA..=kind::ROUTE).contains(&header.kind));
     Told { pid: header.pid, start_time: start, time: header.time, what }
 }
 

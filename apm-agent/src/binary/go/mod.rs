@@ -17,6 +17,7 @@ mod image;
 mod inline;
 mod itabs;
 mod kind;
+mod landing;
 mod moduledata;
 mod names;
 mod pclntab;
@@ -183,6 +184,12 @@ impl GoBinary {
         let code = self.code(function)?;
         let (address, price, repeats) = site::find(&code, function.entry);
         Some(Site { address, offset: self.file_offset(address)?, price, repeats })
+    }
+
+    /// Place in the file where the results of `callee` can be read cheaply in `caller`, which calls it once; `None` where
+    /// it does not, or they cannot.
+    pub fn landing(&self, caller: &Function, callee: &Function) -> Option<u64> {
+        self.file_offset(landing::find(&self.code(caller)?, caller.entry, callee.entry)?)
     }
 
     /// Functions that have an inlined copy of this one, so that a probe in it does not see their calls.

@@ -27,6 +27,9 @@ const ARGUMENTS: [Register; 10] = [
     Register::RDX,
 ];
 
+/// Registers of results: those of arguments, without the closure's.
+pub(super) const RESULTS: &[Register] = ARGUMENTS.split_at(9).0;
+
 /// What the kernel does with a probed instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -68,7 +71,7 @@ pub(super) fn find(code: &[u8], entry: u64) -> (u64, Price, bool) {
             {
                 return (instruction.ip(), Price::Emulated, false);
             }
-            FlowControl::Next if !writes_arguments(&mut written, &instruction) => {}
+            FlowControl::Next if !writes(&mut written, &instruction, &ARGUMENTS) => {}
             _ => break,
         }
         previous = instruction;
@@ -87,7 +90,7 @@ fn is_push(instruction: &Instruction) -> bool {
 }
 
 /// Branches and calls to a place told relative to the instruction.
-fn is_emulated(instruction: &Instruction) -> bool {
+pub(super) fn is_emulated(instruction: &Instruction) -> bool {
     instruction.is_jcc_short_or_near() || instruction.is_jmp_short_or_near() || instruction.is_call_near()
 }
 
@@ -98,11 +101,12 @@ fn is_stack_check(instruction: &Instruction) -> bool {
     limit || instruction.op0_register() == Register::R12
 }
 
-fn writes_arguments(factory: &mut InstructionInfoFactory, instruction: &Instruction) -> bool {
+/// Does an instruction write one of these registers?
+pub(super) fn writes(factory: &mut InstructionInfoFactory, instruction: &Instruction, registers: &[Register]) -> bool {
     let info = factory.info(instruction);
     info.used_registers().iter().any(|used| {
         let is_write = !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead);
-        is_write && ARGUMENTS.contains(&used.register().full_register())
+        is_write && registers.contains(&used.register().full_register())
     })
 }
 

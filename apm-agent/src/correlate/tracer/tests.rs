@@ -89,7 +89,7 @@ impl Stage {
 }
 
 fn stamp(time: Nanos, tid: u32) -> Stamp {
-    Stamp { time, mark: Mark { tid, polled: true }.pack() }
+    Stamp { time, mark: Mark { tid, polled: true, owner: 0 }.pack() }
 }
 
 fn exchange(serial: u64, from: Nanos, to: Nanos, payload: Payload) -> Box<Exchange> {
@@ -265,7 +265,7 @@ fn what_the_wire_hides_is_asked_for_and_told() {
 fn failed_statement(answerer: u32) -> Vec<Document> {
     let mut stage = Stage::new();
     stage.say(1, Said::Ended);
-    let blocking = |time, tid| Stamp { time, mark: Mark { tid, polled: false }.pack() };
+    let blocking = |time, tid| Stamp { time, mark: Mark { tid, polled: false, owner: 0 }.pack() };
     stage.wire(1, |tracer, party| tracer.request_opened(party, 0, blocking(10, 1)));
     stage.wire(2, |tracer, party| {
         let error = Some(SqlError { code: "42P01".into(), message: "no table".into(), severity: "ERROR".into() });

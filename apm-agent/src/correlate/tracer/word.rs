@@ -25,6 +25,8 @@ impl Tracer {
             thread: None,
             opened,
             peer_port: ended.remote_port,
+            is_named: false,
+            route: None,
             whole: false,
             place: Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate: None },
             sampled: true,

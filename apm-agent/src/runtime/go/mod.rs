@@ -1,6 +1,16 @@
 //! Go. Known by the section `.go.buildinfo`, which every Go linker writes and `strip` keeps.
 
+mod hook;
+mod plan;
+mod reader;
+
+pub use plan::Plan;
+pub use reader::Readers;
+
 use super::{ARCHITECTURE, Detected, Named, Runtime, Subject};
+
+/// `service.agent.name` of Go services: that of Elastic's agent.
+pub const AGENT_NAME: &str = "go";
 
 pub(super) struct Go;
 
@@ -14,7 +24,7 @@ impl Runtime for Go {
         // `go1.26.8 X:experiment`: the first word is the version.
         let version = build.version.split(' ').next().unwrap_or_default().to_string();
         Some(Detected {
-            agent_name: "go",
+            agent_name: AGENT_NAME,
             language: Some(("go".into(), Some(version.clone()))),
             runtime: Some(("gc".into(), version)),
             architecture: ARCHITECTURE,
@@ -29,7 +39,7 @@ impl Runtime for Go {
     fn limits(&self) -> &'static [&'static str] {
         &[
             "TLS: Go has its own, and its functions are not hooked yet; encrypted connections give no transactions and spans",
-            "a call is linked to its request only where one goroutine's thread serves it undisturbed; others are told as transactions of their own",
+            "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
         ]
     }
 }

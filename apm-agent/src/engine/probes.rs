@@ -1,0 +1,77 @@
+//! Probes in watched processes: set when their binaries have been read, gone with the process or the agent.
+
+use std::collections::HashSet;
+
+use crate::{
+    kernel::Kernel,
+    runtime::go::{AGENT_NAME, Readers},
+};
+
+/// Which processes are to have probes.
+pub(super) struct Probes {
+    is_on: bool,
+    readers: Readers,
+    reading: HashSet<u32>,
+    ended: Vec<u32>,
+    /// Processes that could have no probes.
+    refused: u64,
+}
+
+impl Probes {
+    /// None yet. `routes`: requests are named by the patterns of `ServeMux`.
+    pub(super) fn new(is_on: bool, routes: bool) -> Self {
+        Self { is_on, readers: Readers::new(routes), reading: HashSet::new(), ended: Vec::new(), refused: 0 }
+    }
+
+    /// A process is watched, or has a new image.
+    pub(super) fn begin(&mut self, pid: u32, agent_name: &str) {
+        self.ended.push(pid);
+        if !self.is_on || agent_name != AGENT_NAME {
+            return;
+        }
+        match self.readers.begin(pid) {
+            Ok(()) => {
+                self.reading.insert(pid);
+            }
+            Err(error) => self.refuse(pid, &format!("no thread could be started: {error}")),
+        }
+    }
+
+    /// A process is not watched any more.
+    pub(super) fn end(&mut self, pid: u32) {
+        self.reading.remove(&pid);
+        self.ended.push(pid);
+    }
+
+    /// Takes probes out of what has ended, and sets those of what has been read.
+    pub(super) fn carry_out(&mut self, kernel: &mut Kernel) {
+        for pid in self.ended.drain(..) {
+            kernel.unprobe(pid);
+        }
+        for (pid, read) in self.readers.done() {
+            if !self.reading.remove(&pid) {
+                continue;
+            }
+            let set = read.and_then(|plan| {
+                for (function, reason) in &plan.left_out {
+                    tracing::info!(pid, function, "not probed: {reason}");
+                }
+                kernel.probe(pid, &plan.probes).map_err(|failure| failure.to_string())
+            });
+            match set {
+                Ok(()) => tracing::info!(pid, "Go's probes are set"),
+                Err(reason) => self.refuse(pid, &reason),
+            }
+        }
+    }
+
+    /// Counters by name.
+    pub(super) fn counters(&self) -> Vec<(&'static str, u64)> {
+        vec![("probes.reading", self.reading.len() as u64), ("probes.refused", self.refused)]
+    }
+
+    fn refuse(&mut self, pid: u32, reason: &str) {
+        self.refused += 1;
+        tracing::warn!(pid, "Go's probes are not set, the wire goes on alone: {reason}");
+    }
+}

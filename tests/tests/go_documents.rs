@@ -1,0 +1,141 @@
+//! What comes of a Go program with probes in it: stripped, at a fixed address and at any.
+
+use anyhow::{Context as _, Result, ensure};
+use apm_tests::{
+    documents::{Documents, text},
+    go_web::{self, Build, Driver},
+    http,
+    nginx::Nginx,
+    postgres::{DEBIAN_FOLDER, Postgres},
+    turn::{Need, Turn},
+};
+use serde_json::Value;
+
+const NEEDS: &[Need] = &[Need::Program("go"), Need::File(DEBIAN_FOLDER)];
+
+/// Routes whose statements hang on their request, and how many there are with the request's number.
+const LINKED: [(&str, usize); 9] = [
+    ("/item/", 1),
+    ("/arguments/", 1),
+    ("/exec/", 1),
+    ("/transaction/", 2),
+    ("/spawn/", 1),
+    ("/pool/", 1),
+    ("/group/", 3),
+    ("/background/", 1),
+    ("/direct/", 1),
+];
+
+/// Routes whose statement hangs nowhere: nothing says whose it is, or the answer was out before.
+const UNLINKED: [&str; 2] = ["/lost/", "/late/"];
+
+#[test]
+fn statements_hang_on_their_requests() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    for (build, driver) in [(Build::Fixed, Driver::Pq), (Build::Pie, Driver::Pgx)] {
+        let program = go_web::start(build, driver, &database)?;
+        let watch = go_web::watch(&program, &[])?;
+        let paths = || LINKED.iter().map(|(path, _)| *path).chain(UNLINKED).zip(101..);
+        for (path, id) in paths() {
+            ensure!(http::get(program.port(), &format!("{path}{id}"))?.status == 200, "{path}");
+        }
+        let seen = watch.finish()?;
+        for (path, id) in paths() {
+            let counted = LINKED.iter().find(|(linked, _)| *linked == path).map_or(0, |(_, count)| *count);
+            let request = seen.documents.request(&format!("{path}{id}"))?;
+            let found = seen.documents.spans_of(request).filter(|span| asks_for(span, id)).count();
+            ensure!(found == counted, "{build:?} {path}: {found} statements: {}", seen.documents.summary());
+            let name = text(request, "transaction.name");
+            ensure!(name == format!("GET {path}{{id}}"), "{build:?} {path}: `{name}`");
+        }
+        let stats = seen.agent.stats;
+        let named = stats.get("trace.requests.named");
+        ensure!(named == paths().count() as u64 && stats.get("trace.requests.unplaced") == 0, "{named} named");
+    }
+    Ok(())
+}
+
+/// Is it a statement with this number? The driver may have prepared it, which is another.
+fn asks_for(span: &Value, id: u32) -> bool {
+    text(span, "span.action") == "query" && text(span, "span.db.statement").ends_with(&format!(" {id}"))
+}
+
+/// All statements of a transaction hang on its request, and those that open a connection.
+#[test]
+fn a_transaction_from_beginning_to_end() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
+    let watch = go_web::watch(&program, &[])?;
+    ensure!(http::get(program.port(), "/transaction/7")?.status == 200);
+    let documents = watch.finish()?.documents;
+    let names: Vec<&str> =
+        documents.spans_of(documents.request("/transaction/7")?).map(|span| text(span, "span.name")).collect();
+    ensure!(names == ["connect", "BEGIN", "SELECT FROM items", "UPDATE items", "COMMIT"], "{names:?}");
+    Ok(())
+}
+
+#[test]
+fn outgoing_requests_hang_on_theirs() -> Result<()> {
+    let Some(_turn) = Turn::take(&[NEEDS, &[Need::Program("nginx")]].concat()) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
+    let upstream = Nginx::start()?;
+    let watch = go_web::watch(&program, &[])?;
+    let url = format!("http://127.0.0.1:{}", upstream.port());
+    // Each twice: on a new connection, and on one that was kept.
+    for (path, id) in ["/call/", "/call-elsewhere/"].into_iter().cycle().zip(1..5) {
+        ensure!(http::get(program.port(), &format!("{path}{id}?url={url}"))?.status == 200);
+    }
+    let documents = watch.finish()?.documents;
+    for (path, id) in ["/call/", "/call-elsewhere/"].into_iter().cycle().zip(1..5) {
+        let request = documents.request(&format!("{path}{id}"))?;
+        let calls: Vec<&str> = documents.spans_of(request).map(|span| text(span, "url.original")).collect();
+        ensure!(calls == [format!("{url}/item/{id}")], "{path}: {calls:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn routes_of_muxes() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
+    for (arguments, wanted) in [
+        (&[][..], [("/item/3", "GET /item/{id}"), ("/inner/item/4", "GET /item/{id}"), ("/none", "GET unknown route")]),
+        (&["--go-routes=false"][..], ["/item/3", "/inner/item/4", "/none"].map(|path| (path, "GET unknown route"))),
+    ] {
+        let watch = go_web::watch(&program, arguments)?;
+        for (path, _) in wanted {
+            http::get(program.port(), path)?;
+        }
+        let documents = watch.finish()?.documents;
+        for (path, name) in wanted {
+            let found = text(documents.request(path)?, "transaction.name");
+            ensure!(found == name, "{path}: `{found}`");
+        }
+    }
+    Ok(())
+}
+
+/// Without probes the wire alone tells: no statement has a parent, and requests have no route.
+#[test]
+fn probes_can_be_left_out() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
+    let watch = apm_tests::watch::Watch::start(&["--pid", &program.pid().to_string(), "--go-probes=false"])?;
+    ensure!(http::get(program.port(), "/item/5")?.status == 200);
+    let seen = watch.finish()?;
+    let statement = statement(&seen.documents, 5)?;
+    let parent = seen.documents.transaction_of(statement).context("a transaction of its own")?;
+    ensure!(text(parent, "transaction.type") == "exit", "{parent}");
+    ensure!(text(seen.documents.request("/item/5")?, "transaction.name") == "GET unknown route");
+    ensure!(!seen.agent.log.contains("probes are"), "{}", seen.agent.log);
+    Ok(())
+}
+
+fn statement(documents: &Documents, id: u32) -> Result<&Value> {
+    documents.spans().find(|span| asks_for(span, id)).with_context(|| documents.summary())
+}

@@ -1,0 +1,104 @@
+//! A Go program asked by many at once, with an id in each URL and in each statement: no link is wrong, and none is
+//! missing where a context is passed. And the program notices nothing of probes that come and go.
+
+use std::{io::Write as _, thread, time::Duration};
+
+use anyhow::{Result, anyhow, ensure};
+use apm_tests::{
+    go_web::{self, Build, Driver},
+    http::Connection,
+    links::Links,
+    load::Steady,
+    postgres::{DEBIAN_FOLDER, Postgres},
+    turn::{Need, Turn},
+};
+
+const NEEDS: &[Need] = &[Need::Program("go"), Need::File(DEBIAN_FOLDER)];
+
+/// Connections at once, and requests on each.
+const CONNECTIONS: u32 = 96;
+const EACH: u32 = 60;
+
+/// Routes, each with the number of its statements that can be linked.
+const ROUTES: [(&str, usize); 10] = [
+    ("/item/", 1),
+    ("/spawn/", 1),
+    ("/pool/", 1),
+    ("/group/", 3),
+    ("/arguments/", 1),
+    ("/direct/", 1),
+    ("/transaction/", 2),
+    ("/background/", 1),
+    ("/lost/", 0),
+    ("/late/", 0),
+];
+
+#[test]
+fn links_of_concurrent_requests_are_right() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
+    let watch = go_web::watch(&program, &["--max-queue-size", "200000"])?;
+    let expected = ask(program.port())?;
+    let seen = watch.finish()?;
+    let links = Links::of(&seen.documents);
+    let recall = links.recall(expected);
+    // Past libtest's capture: recall is a figure to be read, not only a limit.
+    writeln!(std::io::stderr(), "truth of Go: {links:?}, precision and recall of {expected}: {recall:.4}")?;
+    ensure!(links.wrong == 0, "{} spans hang on the wrong transaction", links.wrong);
+    ensure!(recall >= 0.999, "recall {recall:.4}: {:?}", seen.agent.stats.non_zero());
+    Ok(())
+}
+
+/// Each connection asks each route in turn, with ids of its own. Gives back how many statements can be linked.
+fn ask(port: u16) -> Result<usize> {
+    let connections: Vec<Connection> = (0..CONNECTIONS).map(|_| Connection::open(port)).collect::<Result<_>>()?;
+    thread::scope(|scope| {
+        let mut clients = Vec::new();
+        for (number, mut connection) in (0..).zip(connections) {
+            clients.push(scope.spawn(move || -> Result<usize> {
+                let mut linked = 0;
+                for turn in 0..EACH {
+                    let (route, statements) = ROUTES[((number + turn) as usize) % ROUTES.len()];
+                    let answer = connection.get(&format!("{route}{}", number * EACH + turn + 1), &[])?;
+                    ensure!(answer.status == 200, "{route}: {answer:?}");
+                    linked += statements;
+                }
+                Ok(linked)
+            }));
+        }
+        clients.into_iter().map(|client| client.join().map_err(|_| anyhow!("a client panicked"))?).sum()
+    })
+}
+
+/// Rate and time of the load while agents come and go: far from what the machine can do.
+const RATE: f64 = 300.0;
+const LOAD: Duration = Duration::from_secs(25);
+
+#[test]
+fn probes_come_and_go_under_load() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
+    let port = program.port();
+    thread::scope(|scope| {
+        let load = scope.spawn(move || {
+            let (keep_alive, path) = (true, "/group/9");
+            Steady { port, path, connections: 8, keep_alive, per_second: RATE, duration: LOAD, core: None }.run()
+        });
+        for turn in 0..10 {
+            let watch = go_web::watch(&program, &[])?;
+            // Half of the agents end in order, half are killed.
+            if turn % 2 == 0 {
+                watch.finish()?;
+            } else {
+                watch.kill()?;
+            }
+            ensure!(!load.is_finished(), "the load lasts longer than all of it");
+        }
+        let answered = load.join().map_err(|_| anyhow!("the load panicked"))??.requests;
+        let sent = (RATE * LOAD.as_secs_f64()) as u64;
+        ensure!(answered == sent, "{answered} answers of {sent} requests");
+        Ok(())
+    })
+}
