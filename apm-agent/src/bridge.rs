@@ -57,12 +57,20 @@ pub struct Detail {
     pub requests: bool,
     /// Of database calls all that a span needs: [`Said::SpanEnded`] instead of [`Said::CallBegan`].
     pub statements: bool,
+    /// Of each call the connection it was made on, or the span it carried. A call it does not tell of is of a library it
+    /// does not know.
+    #[serde(default)]
+    pub connections: bool,
 }
 
 impl Detail {
     /// Both together.
     pub fn with(self, other: Self) -> Self {
-        Self { requests: self.requests || other.requests, statements: self.statements || other.statements }
+        Self {
+            requests: self.requests || other.requests,
+            statements: self.statements || other.statements,
+            connections: self.connections || other.connections,
+        }
     }
 }
 
@@ -188,6 +196,13 @@ pub struct SpanEnded {
     pub status: SpanStatus,
     /// Attributes, in order.
     pub attributes: Vec<(String, String)>,
+}
+
+impl SpanEnded {
+    /// The last attribute of this name.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
 }
 
 /// OpenTelemetry's span kind.

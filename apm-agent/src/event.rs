@@ -58,6 +58,11 @@ pub enum Event<'a> {
         /// `PROCESS_PENDING` or `PROCESS_WATCHED`.
         state: u32,
     },
+    /// A run time wrote to its channel.
+    Written {
+        /// What.
+        batch: &'a [u8],
+    },
     /// A watched process ended.
     Exit {
         /// Its start time, nanoseconds since boot.
@@ -145,6 +150,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
         kind::LISTEN => {
             Event::Listen { start_time: reader.u64()?, port: u16::try_from(reader.u32()?).ok()?, state: reader.u32()? }
         }
+        kind::WRITTEN => Event::Written { batch: reader.0.get(..usize::try_from(header.len).ok()?)? },
         _ => return None,
     };
     Some((header, event))

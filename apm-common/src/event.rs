@@ -22,6 +22,8 @@ pub mod kind {
     pub const EXIT: u16 = 7;
     /// A process began to listen: [`ListenBody`](super::ListenBody).
     pub const LISTEN: u16 = 8;
+    /// A run time wrote to its channel: `len` bytes follow the header.
+    pub const WRITTEN: u16 = 9;
 }
 
 /// Start of every record.

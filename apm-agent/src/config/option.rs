@@ -219,6 +219,9 @@ pub static OPTIONS: &[Row] = &[
     row!("dotnet_activity_sources", "APM_AGENT_DOTNET_ACTIVITY_SOURCES", "dotnet-activity-sources", Kind::List, "", Capture,
         "Activity sources to report on .NET 8, which cannot be asked for all of them",
         |s, items| s.bridges.dotnet_sources = list(items)),
+    row!("node_bridge", "APM_AGENT_NODE_BRIDGE", "node-bridge", Kind::Boolean, "true", Capture,
+        "Put a script into Node.js through its inspector: exact parents, routes, errors, metrics, what TLS hides",
+        |s, items| s.bridges.node = value::boolean(one(items)?)?),
 
     row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Metrics,
         "Measure CPU and memory of each service instance this often, at most once a second; `0s`: never",

@@ -12,6 +12,7 @@ mod peer;
 mod probe;
 mod program;
 mod self_test;
+mod tools;
 mod tracefs;
 
 pub use failure::KernelFailure;
@@ -19,6 +20,7 @@ pub use load::Kernel;
 pub use peer::peer_pid;
 pub use probe::KernelProbe;
 pub use program::{Hook, PROGRAMS, Program, When};
+pub use tools::{Channel, Diversion, Tools};
 
 /// Which processes the kernel programs capture as pending, until the caller has decided about them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
