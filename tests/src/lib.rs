@@ -17,6 +17,7 @@ pub mod http;
 pub mod links;
 pub mod load;
 pub mod nginx;
+pub mod node;
 pub mod place;
 pub mod postgres;
 pub mod privilege;

@@ -22,6 +22,7 @@ mod java;
 mod line;
 mod native;
 mod nginx;
+pub mod node;
 mod nodejs;
 mod php;
 mod python;
