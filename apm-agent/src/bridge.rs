@@ -240,6 +240,12 @@ pub struct Thrown {
     pub kind: String,
     /// Its message.
     pub message: String,
+    /// Its code, where the run time's errors have one.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Where to look first, by the rule of the run time's Elastic agent; empty: nowhere. `None`: by the frames' classes.
+    #[serde(default)]
+    pub culprit: Option<String>,
     /// The stack where it was thrown, innermost frame first.
     pub frames: Vec<Frame>,
     /// The exceptions it came from (inner exceptions).

@@ -48,6 +48,7 @@ struct Inspection {
     instance: Option<ServiceInstance>,
     listening_ports: Vec<u16>,
     other_agents: Vec<String>,
+    bridge: Option<String>,
     hooks: &'static [Hook],
     tax: &'static str,
     limits: &'static [&'static str],
@@ -73,6 +74,10 @@ fn inspect_process(process: &Process, loaded: &Loaded) -> Result<Inspection, Fai
     let mut found = inspection(&subject);
     found.pid = Some(process.pid);
     found.listening_ports = process.listening_ports();
+    found.bridge = runtime::bridge_of(found.detected.agent_name).map(|bridge| {
+        let is_on = bridge.is_on(&loaded.settings.bridges);
+        if is_on { bridge.outlook(process) } else { "none: it is switched off".into() }
+    });
     let Described { instance, name_source, .. } = described;
     found.service_name = Some(instance.name.clone());
     found.service_name_source = Some(name_source);
@@ -103,6 +108,7 @@ fn inspection(subject: &Subject) -> Inspection {
         instance: None,
         listening_ports: Vec::new(),
         other_agents: runtime::agents::present(subject),
+        bridge: None,
         hooks: HOOKS,
         tax: TAX,
         limits: runtime.limits(),
@@ -132,6 +138,9 @@ impl Inspection {
             field("pod", or_none(pod));
             let ports: Vec<String> = self.listening_ports.iter().map(u16::to_string).collect();
             field("listens on", or_none(Some(ports.join(", ").as_str()).filter(|text| !text.is_empty())));
+        }
+        if let Some(bridge) = &self.bridge {
+            lines.push(format!("{:<18}{bridge}", "bridge"));
         }
         lines.extend(self.sections());
         lines.join("\n")

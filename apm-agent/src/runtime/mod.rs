@@ -79,6 +79,9 @@ pub trait Bridge: Sync {
     /// The user lets us use it.
     fn is_on(&self, switches: &BridgeSwitches) -> bool;
 
+    /// What would be done to `process`, or why nothing would be, as far as can be told without doing it.
+    fn outlook(&self, process: &Process) -> String;
+
     /// Listens to `process` until it ends or `line` says that it is time to go, on a thread of its own. Leaves nothing
     /// behind in the process.
     ///
@@ -129,6 +132,7 @@ pub struct BridgeSettings {
 pub fn bridge_of(agent_name: &str) -> Option<&'static dyn Bridge> {
     match agent_name {
         dotnet::AGENT_NAME => Some(&dotnet::EventPipe),
+        node::AGENT_NAME => Some(&node::Script),
         _ => None,
     }
 }

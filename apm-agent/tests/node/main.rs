@@ -12,7 +12,7 @@ use apm_agent::{
     kernel::{Admission, Kernel},
     process::{Proc, Process},
     runtime::{
-        node::{Approach, AttachError, Refusal, Status},
+        node::{Approach, AttachError, Refusal, script::Status},
         own::OwnConnections,
     },
 };

@@ -235,7 +235,8 @@ impl Tracer {
         let place = Place { trace, id, parent: Some(parent), sample_rate };
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, None, start, duration(&exchange));
-        let error = self.sql_failure(&exchange).or_else(|| self.exception_in(pid, id));
+        // The run time's exception has a stack; the database's words are the same.
+        let error = self.exception_in(pid, id).or_else(|| self.sql_failure(&exchange));
         self.hold(pid, &instance, parent, Held { span, propagated, error });
     }
 

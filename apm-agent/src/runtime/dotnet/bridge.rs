@@ -41,6 +41,13 @@ impl Bridge for EventPipe {
         switches.dotnet
     }
 
+    fn outlook(&self, process: &Process) -> String {
+        match Port::find(process) {
+            Ok(_) => "a session is asked for on its diagnostics port".into(),
+            Err(absence) => format!("none: {absence}"),
+        }
+    }
+
     fn talk(&self, process: &Process, kit: &Kit, line: &mut Line) -> Result<(), String> {
         let settings = &kit.settings;
         let Some(port) = find(process, line).map_err(|absence| absence.to_string())? else {

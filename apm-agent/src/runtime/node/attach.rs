@@ -11,10 +11,15 @@ use serde::Deserialize;
 
 use super::{
     guard::{self, Refusal},
-    inspector::{Inspector, USUAL_PORT},
+    inspector::{Inspector, Signalled, USUAL_PORT},
+    script::Status,
     session::{Session, SessionError},
 };
-use crate::{kernel::Tools, process::Process, runtime::own::OwnConnections};
+use crate::{
+    kernel::{Diversion, Tools},
+    process::Process,
+    runtime::own::OwnConnections,
+};
 
 /// Where inspectors listen while we use them. An address of the loopback device that nobody else uses.
 const PLACE: Ipv4Addr = Ipv4Addr::new(127, 66, 23, 9);
@@ -31,6 +36,9 @@ const USUAL_ANSWER: Duration = Duration::from_secs(3);
 
 /// Longest time for which others of the network namespace wait where the kernel cannot move the inspector.
 const LONGEST_TURN: Duration = Duration::from_secs(30);
+
+/// Longest time until a worker has got the signal from its primary.
+const WORKER_ANSWERS: Duration = Duration::from_secs(10);
 
 /// Time for an inspector to close when we are to go.
 const FAREWELL: Duration = Duration::from_secs(4);
@@ -78,22 +86,6 @@ impl AttachError {
     }
 }
 
-/// What the script says when it is in.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
-pub struct Status {
-    /// All is well.
-    pub ok: bool,
-    /// Why it is not.
-    pub reason: String,
-    /// Version of node, with its `v`.
-    pub version: String,
-    /// The process, by its number in its own namespace.
-    pub pid: u32,
-    /// Descriptor of its channel.
-    pub fd: i32,
-}
-
 #[derive(Deserialize)]
 struct Who {
     pid: u64,
@@ -136,17 +128,49 @@ impl Approach<'_> {
         if let Some(inspector) = Inspector::of_user(self.process, self.own) {
             return self.put(&inspector, expression);
         }
+        let _family = Turn::take(Queue::Family(guard::eldest(self.process)));
         let diverted = self.tools.divert_inspector(self.process.pid, PLACE);
         let _turn = match &diverted {
             Ok(_) => None,
             Err(failure) => {
                 tracing::debug!("inspectors open at their usual place, one at a time: {failure}");
-                Some(Turn::take(self.process.namespace("net").unwrap_or_default()))
+                Some(Turn::take(Queue::Namespace(self.process.namespace("net").unwrap_or_default())))
             }
         };
+        let workers = self.workers()?;
         let inspector = self.open(diverted.is_ok())?;
         tracing::debug!(pid = self.process.pid, "its inspector listens on {}", inspector.address());
-        self.put(&inspector, expression)
+        let outcome = self.put(&inspector, expression);
+        for worker in workers {
+            self.close_of_worker(worker);
+        }
+        outcome
+    }
+
+    /// Workers whose inspectors open with that of the process.
+    fn workers(&self) -> Result<Vec<Worker>, Refusal> {
+        let prepare = |process: Process| {
+            match guard::look(&process, self.tools) {
+                // It is told when it has started.
+                Ok(()) | Err(Refusal::NotHandled) => {}
+                Err(refusal) => {
+                    return Err(Refusal::Worker { worker: process.pid, refusal: Box::new(refusal) });
+                }
+            }
+            let diversion = self.tools.divert_inspector(process.pid, PLACE).ok();
+            let signalled = Signalled::before(&process, diversion.as_ref().map(|_| PLACE));
+            Ok(Worker { process, signalled, _diversion: diversion })
+        };
+        guard::workers(self.process).into_iter().map(prepare).collect()
+    }
+
+    fn close_of_worker(&self, mut worker: Worker) {
+        let until = Instant::now() + WORKER_ANSWERS;
+        while Instant::now() < until && still_there(&worker.process).is_ok() {
+            if let Some(inspector) = worker.signalled.look(&worker.process, self.own) {
+                return self.close(&inspector, None);
+            }
+        }
     }
 
     /// The inspector, by signal. A program that is blocked in a call of its own answers when that is over, so that we
@@ -182,7 +206,7 @@ impl Approach<'_> {
     fn put(&self, inspector: &Inspector<'_>, expression: &str) -> Result<Status, AttachError> {
         let (session, outcome) = match self.converse(inspector) {
             Ok(mut session) => {
-                let outcome = self.evaluate(&mut session, expression);
+                let outcome = self.evaluate(inspector, &mut session, expression);
                 (Some(session), outcome)
             }
             Err(error) => (None, Err(error.into())),
@@ -202,13 +226,19 @@ impl Approach<'_> {
         }
     }
 
-    fn evaluate(&self, session: &mut Session, expression: &str) -> Result<Status, AttachError> {
+    fn evaluate(
+        &self,
+        inspector: &Inspector<'_>,
+        session: &mut Session,
+        expression: &str,
+    ) -> Result<Status, AttachError> {
         let who: Who = read(session.evaluate(WHO)?)?;
         let wanted = self.process.status().and_then(|status| status.pid_inside).unwrap_or(self.process.pid);
         if who.pid != u64::from(wanted) {
             return Err(AttachError::Stranger { found: who.pid, wanted });
         }
         guard::major(who.version.trim_start_matches('v'))?;
+        inspector.limit(session)?;
         let status: Status = read(session.evaluate(expression)?)?;
         if status.ok { Ok(status) } else { Err(AttachError::Script(status.reason)) }
     }
@@ -234,10 +264,7 @@ impl Approach<'_> {
     }
 
     fn still_there(&self) -> Result<(), Refusal> {
-        let now = crate::process::Proc::default().process(self.process.pid);
-        let same =
-            now.is_ok_and(|now| now.stat().start_ticks == self.process.stat().start_ticks && !now.stat().is_zombie());
-        if same { Ok(()) } else { Err(Refusal::Gone) }
+        still_there(self.process)
     }
 
     fn wait(&self, pause: Duration) {
@@ -248,27 +275,48 @@ impl Approach<'_> {
     }
 }
 
+/// A worker of a cluster, before its inspector opens.
+struct Worker {
+    process: Process,
+    signalled: Signalled,
+    _diversion: Option<Diversion>,
+}
+
+fn still_there(process: &Process) -> Result<(), Refusal> {
+    let now = crate::process::Proc::default().process(process.pid);
+    let is_same = |now: &Process| now.stat().start_ticks == process.stat().start_ticks && !now.stat().is_zombie();
+    if now.is_ok_and(|now| is_same(&now)) { Ok(()) } else { Err(Refusal::Gone) }
+}
+
 /// The JSON text that an expression gave back.
 fn read<T: serde::de::DeserializeOwned>(value: serde_json::Value) -> Result<T, SessionError> {
     let text = value.as_str().unwrap_or_default();
     serde_json::from_str(text).map_err(|error| SessionError::Nonsense(error.to_string()))
 }
 
-/// Network namespaces in which an inspector is about to open at the usual place.
-static TAKEN: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+/// Who goes one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Queue {
+    /// Processes of a network namespace whose inspectors would open at the same place.
+    Namespace(u64),
+    /// A cluster's primary and its workers, by the eldest process.
+    Family(u32),
+}
+
+static TAKEN: Mutex<BTreeSet<Queue>> = Mutex::new(BTreeSet::new());
 static FREED: Condvar = Condvar::new();
 
-/// One at a time in a network namespace; dropping it lets the next one.
-struct Turn(u64);
+/// Whose turn it is; dropping it lets the next one.
+struct Turn(Queue);
 
 impl Turn {
-    fn take(namespace: u64) -> Self {
+    fn take(queue: Queue) -> Self {
         let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_taken = |taken: &mut BTreeSet<u64>| taken.contains(&namespace);
+        let is_taken = |taken: &mut BTreeSet<Queue>| taken.contains(&queue);
         let (mut taken, _) =
             FREED.wait_timeout_while(taken, LONGEST_TURN, is_taken).unwrap_or_else(PoisonError::into_inner);
-        taken.insert(namespace);
-        Self(namespace)
+        taken.insert(queue);
+        Self(queue)
     }
 }
 
@@ -284,21 +332,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_script_s_answer_is_read() {
-        let text = r#"{"ok":true,"version":"v20.1.0","pid":7,"fd":21,"more":1}"#;
-        let status: Status = read(text.into()).expect("valid");
-        assert_eq!((status.fd, status.version.as_str()), (21, "v20.1.0"));
-        let refused: Status = read(r#"{"ok":false,"reason":"newrelic is inside"}"#.into()).expect("valid");
-        assert!(!refused.ok && refused.reason.contains("newrelic"));
-        assert!(read::<Status>(serde_json::Value::Null).is_err());
-    }
-
-    #[test]
     fn turns_are_taken_one_after_the_other() {
-        let first = Turn::take(1);
-        let _elsewhere = Turn::take(2);
+        let first = Turn::take(Queue::Family(1));
+        let _elsewhere = Turn::take(Queue::Namespace(1));
         let second = std::thread::spawn(|| {
-            let _turn = Turn::take(1);
+            let _turn = Turn::take(Queue::Family(1));
         });
         std::thread::sleep(Duration::from_millis(20));
         assert!(!second.is_finished());

@@ -1,12 +1,17 @@
 //! Whether SIGUSR1 may be sent to a process: it opens the inspector of a node that handles it as node does, runs code of
 //! the program where that handles it itself, and ends a process that does not handle it.
 
-use std::path::Path;
+use std::{
+    collections::BTreeMap,
+    os::unix::fs::MetadataExt as _,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use crate::{
     binary::Binary,
     kernel::Tools,
-    process::{Process, Status},
+    process::{Proc, Process, Status},
 };
 
 /// Oldest and newest major version the script was tried with.
@@ -50,6 +55,14 @@ pub enum Refusal {
     Unknown {
         /// Why not.
         reason: String,
+    },
+    /// A cluster's primary passes the signal on.
+    #[error("its worker {worker} would get SIGUSR1 from it: {refusal}")]
+    Worker {
+        /// The worker's process id.
+        worker: u32,
+        /// Why it must not.
+        refusal: Box<Refusal>,
     },
     /// Two agents would tell everything twice.
     #[error("another agent is inside: {agent}")]
@@ -128,13 +141,57 @@ fn shut_by(process: &Process) -> Option<&'static str> {
     SHUT.into_iter().find(|option| given.contains(option))
 }
 
+/// Functions by file (device and inode) and place in it: processes of one executable are many, its symbols too.
+static FUNCTIONS: Mutex<BTreeMap<(u64, u64, u64), Option<String>>> = Mutex::new(BTreeMap::new());
+
+/// Most functions remembered.
+const MOST_FUNCTIONS: usize = 256;
+
 fn function(process: &Process, path: &Path, offset: u64) -> Option<String> {
     let file = match process.executable() {
         Some(executable) if executable == path => std::fs::File::open(process.executable_file()),
         _ => process.open_inside(path),
     };
-    Binary::read(file.ok()?, path).ok()?.function_at(offset)
+    let file = file.ok()?;
+    let about = file.metadata().ok()?;
+    let key = (about.dev(), about.ino(), offset);
+    let functions = || FUNCTIONS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = functions().get(&key) {
+        return known.clone();
+    }
+    let found = Binary::read(file, path).ok()?.function_at(offset);
+    let mut functions = functions();
+    if functions.len() >= MOST_FUNCTIONS {
+        functions.clear();
+    }
+    functions.insert(key, found.clone());
+    found
 }
+
+/// Workers of a `cluster` that this process is the primary of: when its inspector opens, it has theirs opened, too.
+pub fn workers(process: &Process) -> Vec<Process> {
+    let all = Proc::default();
+    let running = all.pids().into_iter().filter_map(|pid| all.process(pid).ok());
+    let own = running.filter(|other| other.stat().parent == process.pid && !other.stat().is_zombie());
+    own.filter(|child| child.environ().get("NODE_UNIQUE_ID").is_some()).collect()
+}
+
+/// The first of the processes, from child to parent, that run the same executable: a primary and its workers have it
+/// in common.
+pub fn eldest(process: &Process) -> u32 {
+    let all = Proc::default();
+    let mut eldest = process.clone();
+    for _ in 0..MOST_GENERATIONS {
+        match all.process(eldest.stat().parent) {
+            Ok(parent) if parent.executable() == process.executable() => eldest = parent,
+            _ => break,
+        }
+    }
+    eldest.pid
+}
+
+/// Generations looked at.
+const MOST_GENERATIONS: usize = 16;
 
 #[derive(Debug, PartialEq, Eq)]
 enum Owner {

@@ -31,6 +31,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 /// somebody opened it before.
 const ANYWHERE: Duration = Duration::from_secs(3);
 
+/// An inspector that we opened shuts by itself after 15 s, should we be killed meanwhile.
+const LIMIT: &str =
+    "globalThis[Symbol.for('apm-agent.inspector')] = setTimeout(() => process._debugEnd(), 15000).unref(); 0";
+
 /// An open inspector.
 pub struct Inspector<'a> {
     process: &'a Process,
@@ -64,7 +68,7 @@ impl<'a> Inspector<'a> {
     /// # Errors
     /// When the process has ended, or we may not.
     pub fn signal(process: &'a Process, diverted: Option<Ipv4Addr>) -> Result<Signalled, rustix::io::Errno> {
-        let before = process.sockets();
+        let signalled = Signalled::before(process, diverted);
         let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or(rustix::io::Errno::SRCH)?;
         let handle = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
         // The number may be another process's by now.
@@ -73,8 +77,7 @@ impl<'a> Inspector<'a> {
             return Err(rustix::io::Errno::SRCH);
         }
         rustix::process::pidfd_send_signal(handle, Signal::USR1)?;
-        let port = guard::named_port(process).unwrap_or(USUAL_PORT);
-        Ok(Signalled { before, diverted, port, sent: Instant::now(), pause: SHORTEST_PAUSE })
+        Ok(signalled)
     }
 
     /// A conversation with it.
@@ -83,6 +86,14 @@ impl<'a> Inspector<'a> {
     /// When it cannot be reached or does not answer.
     pub fn converse(&self) -> Result<Session, SessionError> {
         Session::begin(self.address, self.process.pid, self.own, Instant::now() + PATIENCE)
+    }
+
+    /// Sees to it that it does not outlive us.
+    ///
+    /// # Errors
+    /// When the process does not answer.
+    pub fn limit(&self, session: &mut Session) -> Result<(), SessionError> {
+        if self.is_ours { session.evaluate(LIMIT).map(|_| ()) } else { Ok(()) }
     }
 
     /// Where it listens.
@@ -101,7 +112,12 @@ impl<'a> Inspector<'a> {
             return true;
         }
         // A moment later, when we have hung up: it waits for whoever is connected, and the program with it.
-        let shut = format!("setTimeout(() => {{ process._debugEnd(); process.debugPort = {} }}, 25); true", self.port);
+        let shut = format!(
+            "clearTimeout(globalThis[Symbol.for('apm-agent.inspector')]); \
+             delete globalThis[Symbol.for('apm-agent.inspector')]; \
+             setTimeout(() => {{ process._debugEnd(); process.debugPort = {} }}, 25); 0",
+            self.port
+        );
         let told = session.is_some_and(|mut session| session.evaluate(&shut).is_ok())
             || self.is_open() && self.converse().and_then(|mut session| session.evaluate(&shut)).is_ok();
         let until = Instant::now() + if told { CLOSING } else { Duration::ZERO };
@@ -117,7 +133,7 @@ impl<'a> Inspector<'a> {
     }
 }
 
-/// The signal has been sent, the inspector is not there yet.
+/// The signal has been sent or is about to be, the inspector is not there yet.
 pub struct Signalled {
     before: Vec<u64>,
     diverted: Option<Ipv4Addr>,
@@ -127,6 +143,12 @@ pub struct Signalled {
 }
 
 impl Signalled {
+    /// A process that is about to get the signal, from us or from somebody else.
+    pub fn before(process: &Process, diverted: Option<Ipv4Addr>) -> Self {
+        let port = guard::named_port(process).unwrap_or(USUAL_PORT);
+        Self { before: process.sockets(), diverted, port, sent: Instant::now(), pause: SHORTEST_PAUSE }
+    }
+
     /// Looks once, after a pause.
     pub fn look<'a>(&mut self, process: &'a Process, own: &'a Arc<OwnConnections>) -> Option<Inspector<'a>> {
         std::thread::sleep(self.pause);

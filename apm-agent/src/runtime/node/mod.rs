@@ -1,11 +1,12 @@
-//! Node.js from the outside: recognising its processes, and putting a script into one that runs, through the inspector
-//! that every node opens on SIGUSR1. The script tells what the wire cannot: whose call a call is.
+//! Node.js: recognising its processes, and putting a script into one that runs, through the inspector that every node opens
+//! on SIGUSR1. The script tells what the wire cannot: whose call a call is.
 //!
 //! ```text
-//! process → guard → attach → inspector → session (one evaluate) → the script: lease, channel
+//! process → guard → attach → inspector → session (one evaluate) → script: lease, channel
+//! script → records in batches, written to /dev/null → record → telling → bridge
 //! ```
 //!
-//! What the process answers is read within bounds and never trusted, and what a refusal leaves undone is said.
+//! The process on the other side may answer and write anything: it is read within bounds and never trusted.
 
 #![cfg_attr(
     not(test),
@@ -13,13 +14,19 @@
 )]
 
 mod attach;
+mod bridge;
 mod guard;
 mod inspector;
 mod lease;
 mod recognise;
+pub mod record;
+pub mod script;
 mod session;
+mod stack;
+mod telling;
 
-pub use attach::{Approach, AttachError, Status};
-pub use guard::{Refusal, look};
-pub use lease::Lease;
+pub use attach::{Approach, AttachError};
+pub use bridge::Script;
+pub use guard::Refusal;
 pub use recognise::{AGENT_NAME, NodeJs};
+pub use telling::Telling;

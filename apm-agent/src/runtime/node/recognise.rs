@@ -62,8 +62,8 @@ impl Runtime for NodeJs {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "TLS: node has OpenSSL inside, and it is not hooked yet; encrypted connections give no transactions and spans",
-            "one thread serves all requests, so a call is linked to its request only while no other request is open; others are told as transactions of their own",
+            "what the script in the process does not tell (`node_bridge`) comes from the wire alone: where it is refused there are no parents, routes and exceptions, and nothing of what TLS hides",
+            "node itself writes \"Debugger listening\" and three to four lines more to standard error each time the script is put in",
         ]
     }
 }
