@@ -57,12 +57,20 @@ pub struct Detail {
     pub requests: bool,
     /// Of database calls all that a span needs: [`Said::SpanEnded`] instead of [`Said::CallBegan`].
     pub statements: bool,
+    /// Of each call the connection it was made on, or the span it carried. A call it does not tell of is of a library it
+    /// does not know.
+    #[serde(default)]
+    pub connections: bool,
 }
 
 impl Detail {
     /// Both together.
     pub fn with(self, other: Self) -> Self {
-        Self { requests: self.requests || other.requests, statements: self.statements || other.statements }
+        Self {
+            requests: self.requests || other.requests,
+            statements: self.statements || other.statements,
+            connections: self.connections || other.connections,
+        }
     }
 }
 
@@ -190,6 +198,13 @@ pub struct SpanEnded {
     pub attributes: Vec<(String, String)>,
 }
 
+impl SpanEnded {
+    /// The last attribute of this name.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        self.attributes.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
 /// OpenTelemetry's span kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SpanKind {
@@ -225,6 +240,12 @@ pub struct Thrown {
     pub kind: String,
     /// Its message.
     pub message: String,
+    /// Its code, where the run time's errors have one.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// Where to look first, by the rule of the run time's Elastic agent; empty: nowhere. `None`: by the frames' classes.
+    #[serde(default)]
+    pub culprit: Option<String>,
     /// The stack where it was thrown, innermost frame first.
     pub frames: Vec<Frame>,
     /// The exceptions it came from (inner exceptions).

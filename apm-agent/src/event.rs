@@ -74,6 +74,11 @@ pub enum Event<'a> {
         /// `PROCESS_PENDING` or `PROCESS_WATCHED`.
         state: u32,
     },
+    /// A run time wrote to its channel.
+    Written {
+        /// What.
+        batch: &'a [u8],
+    },
     /// A watched process ended.
     Exit {
         /// Its start time, nanoseconds since boot.
@@ -167,6 +172,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             let (request, length) = (reader.u64()?, reader.u64()?);
             Event::Route { request, text: str::from_utf8(reader.0.get(..usize::try_from(length).ok()?)?).ok()? }
         }
+        kind::WRITTEN => Event::Written { batch: reader.0.get(..usize::try_from(header.len).ok()?)? },
         _ => return None,
     };
     Some((header, event))

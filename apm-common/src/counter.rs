@@ -24,10 +24,12 @@ pub enum Counter {
     ConnectsFull = 8,
     /// Kernel structures that could not be read (a layout the settings do not describe).
     KernelReadFaults = 9,
+    /// Writes to a channel that were longer than a batch can be; they are dropped whole.
+    BatchesTooLong = 10,
 }
 
 /// Number of counters, the length of the kernel's array.
-pub const COUNTERS: u32 = 10;
+pub const COUNTERS: u32 = 11;
 
 impl Counter {
     /// Every counter with its name as `report` prints it, in index order.
@@ -42,5 +44,6 @@ impl Counter {
         (Counter::ProcessesFull, "kernel.processes_full"),
         (Counter::ConnectsFull, "kernel.connects_full"),
         (Counter::KernelReadFaults, "kernel.kernel_read_faults"),
+        (Counter::BatchesTooLong, "kernel.batches_too_long"),
     ];
 }

@@ -27,6 +27,8 @@ pub mod kind {
     pub const HANDLE: u16 = 9;
     /// A request's route is known: [`RouteBody`](super::RouteBody).
     pub const ROUTE: u16 = 10;
+    /// A run time wrote to its channel: `len` bytes follow the header.
+    pub const WRITTEN: u16 = 12;
 }
 
 /// Start of every record.

@@ -36,6 +36,15 @@ pub const CONNECTIONS: u32 = 65_536;
 /// Most connection attempts under way at once.
 pub const CONNECTS: u32 = 8192;
 
+/// Bytes of one batch that a run time hands over by a write to its channel; the script that writes keeps to it.
+pub const CHANNEL_BYTES: usize = 16 * 1024;
+
+/// Most channels at once: a process has one for each of its JavaScript threads.
+pub const CHANNELS: u32 = 4096;
+
+/// Most processes at once whose next inspector is to listen elsewhere.
+pub const DIVERSIONS: u32 = 1024;
+
 /// Bytes of a unix socket path (`sun_path` of `unix(7)`).
 pub const UNIX_PATH_BYTES: usize = 108;
 

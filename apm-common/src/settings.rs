@@ -20,6 +20,12 @@ pub struct Offsets {
     pub task_start_boottime: u32,
     /// `task_struct.group_leader`
     pub task_group_leader: u32,
+    /// `task_struct.sighand`
+    pub task_sighand: u32,
+    /// `sighand_struct.action`: an array of `k_sigaction`, one for each signal from 1 on
+    pub sighand_action: u32,
+    /// Bytes of a `k_sigaction`, which begins with the handler's address
+    pub sigaction_bytes: u32,
     /// `signal_struct.live`
     pub signal_live: u32,
     /// `files_struct.fdt`
@@ -124,6 +130,9 @@ impl Settings {
             task_exit_code: 0,
             task_start_boottime: 0,
             task_group_leader: 0,
+            task_sighand: 0,
+            sighand_action: 0,
+            sigaction_bytes: 0,
             signal_live: 0,
             files_fdt: 0,
             fdt_max_fds: 0,

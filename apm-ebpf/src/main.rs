@@ -6,6 +6,8 @@
 #![no_main]
 #![allow(missing_docs, reason = "entry points are documented by their module; the macros make them public")]
 
+mod bind;
+mod channel;
 mod close;
 mod connect;
 mod go;
@@ -15,6 +17,7 @@ mod process;
 mod registers;
 mod ring;
 mod settings;
+mod signal;
 mod socket;
 mod transfer;
 

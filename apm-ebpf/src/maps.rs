@@ -12,7 +12,7 @@ use aya_ebpf::{
     maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
 };
 
-use crate::ring::Scratch;
+use crate::{channel::Batch, ring::Scratch};
 
 /// What the kernel keeps of a socket.
 #[repr(C)]
@@ -118,3 +118,16 @@ pub struct Goroutine {
 /// a request's handling ends, else displaced. About 1.6 MiB.
 #[map]
 pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
+#[map]
+pub static CHANNELS: HashMap<u64, u8> = HashMap::with_max_entries(limits::CHANNELS, BPF_F_NO_PREALLOC);
+
+/// Where a batch is put together; as [`SCRATCH`].
+#[map]
+pub static BATCH: PerCpuArray<Batch> = PerCpuArray::with_max_entries(1, 0);
+
+/// Processes whose next inspector is to listen elsewhere. Key: tgid; value: the address, network byte order. Owner: user
+/// space, for the moment of attaching. About 100 KiB full.
+#[map]
+pub static DIVERSIONS: HashMap<u32, u32> = HashMap::with_max_entries(limits::DIVERSIONS, BPF_F_NO_PREALLOC);

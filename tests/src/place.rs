@@ -27,6 +27,11 @@ pub fn dotnet() -> PathBuf {
     std::env::var_os("APM_DOTNET").map_or_else(|| target().join("dotnet"), PathBuf::from)
 }
 
+/// Where every Node.js and its libraries were installed by `cargo xtask setup`: `$APM_NODE`, else `target/node`.
+pub fn node() -> PathBuf {
+    std::env::var_os("APM_NODE").map_or_else(|| target().join("node"), PathBuf::from)
+}
+
 /// Source of a program that is a target.
 pub fn app(name: &str) -> PathBuf {
     root().join("tests/apps").join(name)

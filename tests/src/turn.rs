@@ -19,6 +19,8 @@ pub enum Need {
     File(&'static str),
     /// .NET, unpacked by `cargo xtask setup`.
     Dotnet,
+    /// Every Node.js with its libraries, installed by `cargo xtask setup`.
+    NodeMajors,
 }
 
 /// Held while a test runs; no other test of any process attaches meanwhile.
@@ -61,6 +63,9 @@ fn obstacle(need: &Need) -> Option<String> {
         Need::File(path) if !Path::new(path).exists() => Some(format!("it needs {path}")),
         Need::Dotnet if !place::dotnet().join("dotnet").exists() => {
             Some("it needs .NET from ../shared/dotnet, unpacked by `cargo xtask setup`".to_owned())
+        }
+        Need::NodeMajors if !place::node().join(".installed").exists() => {
+            Some("it needs every Node.js from npm, installed by `cargo xtask setup`".to_owned())
         }
         _ => None,
     }

@@ -112,7 +112,7 @@ fn start(folder: &Path, target: &str) -> Result<Running> {
     let log = artifacts.join("log");
     let longest = match target {
         "binary" => LONGEST_EXECUTABLE,
-        "nettrace" => LONGEST_STREAM,
+        "nettrace" | "node" => LONGEST_STREAM,
         _ => LONGEST,
     };
     let mut command = Command::new(folder.join("target").join(TRIPLE).join("debug").join(target));

@@ -32,6 +32,7 @@ pub fn run() -> Result<()> {
     install_packages()?;
     mount("tracefs", "/sys/kernel/tracing", "events/syscalls")?;
     unpack_dotnet()?;
+    install_node()?;
     for (program, what) in [("go", "Elastic's decoder"), ("node", "the Node.js service")] {
         if shell::find_program(program).is_none() {
             shell::say(&format!("`{program}` is not installed: tests that need {what} will be skipped by name"));
@@ -94,5 +95,38 @@ fn unpack_dotnet() -> Result<()> {
         fs::create_dir_all(&folder)?;
         shell::run(Command::new("tar").arg("-xJf").arg(&archive).arg("-C").arg(&folder))?;
         fs::write(&done, "").context("could not note that .NET is unpacked")
+    })
+}
+
+/// What npm installs, each in a folder of its own of `tests/apps/node-script`: Node.js itself, and libraries.
+const NODE: [&str; 3] = ["majors", "older", "newer"];
+
+/// Installs every Node.js and the libraries of its tests, as their lock files say.
+fn install_node() -> Result<()> {
+    if shell::find_program("npm").is_none() {
+        shell::say("`npm` is not installed: tests that need every Node.js will be skipped by name");
+        return Ok(());
+    }
+    let folder = tree::target().join("node");
+    let sources = NODE.map(|name| tree::root().join("tests/apps/node-script").join(name));
+    // Written last, with what was installed, so that an installation that was cut short or is outdated is done again.
+    let done = folder.join(".installed");
+    let locks = sources.iter().map(|source| fs::read_to_string(source.join("package-lock.json")));
+    let locks = locks.collect::<std::io::Result<Vec<_>>>().context("a lock file of npm is missing")?.concat();
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == locks) {
+        return Ok(());
+    }
+    shell::step("installing every Node.js and its libraries (npm)", || {
+        for (name, source) in NODE.iter().zip(&sources) {
+            let folder = folder.join(name);
+            fs::create_dir_all(&folder)?;
+            for file in ["package.json", "package-lock.json"] {
+                fs::copy(source.join(file), folder.join(file))?;
+            }
+            let mut npm = Command::new("npm");
+            npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
+            shell::run(npm.current_dir(&folder))?;
+        }
+        fs::write(&done, &locks).context("could not note that Node.js is installed")
     })
 }

@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use object::{Object, ObjectSection, ObjectSymbol, ReadCache, elf};
+use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache, SymbolKind, elf};
 
 pub mod go;
 
@@ -172,6 +172,17 @@ impl Binary {
         Some(bytes)
     }
 
+    /// Name of the function at this place in the file: by the full symbol table, or else the last exported one before.
+    pub fn function_at(&self, offset: u64) -> Option<String> {
+        let cache = ReadCache::new(self.file.try_clone().ok()?);
+        let parsed = object::File::parse(&cache).ok()?;
+        let address = parsed.segments().find_map(|segment| {
+            let (start, size) = segment.file_range();
+            segment.address().checked_add(offset.checked_sub(start).filter(|within| *within < size)?)
+        })?;
+        function_before(parsed.symbols(), address).or_else(|| function_before(parsed.dynamic_symbols(), address))
+    }
+
     /// The printable text that follows the first occurrence of `marker` in the read-only data, at most 64 bytes; the
     /// marker counts only where `accept` takes the text after it.
     pub fn text_after(&self, marker: &[u8], accept: impl Fn(&str) -> bool) -> Option<String> {
@@ -229,6 +240,12 @@ fn exports(parsed: &Parsed) -> Vec<(&'static str, u64)> {
         }
     }
     found
+}
+
+fn function_before<'data>(symbols: impl Iterator<Item = impl ObjectSymbol<'data>>, address: u64) -> Option<String> {
+    let functions = symbols.filter(|symbol| symbol.is_definition() && symbol.kind() == SymbolKind::Text);
+    let last = functions.filter(|symbol| symbol.address() <= address).max_by_key(|symbol| symbol.address())?;
+    Some(String::from_utf8_lossy(last.name_bytes().ok()?).into_owned())
 }
 
 fn read_only(parsed: &Parsed) -> Vec<ReadOnly> {

@@ -2,7 +2,8 @@
 //! parent here is a transaction, the rest are spans; attributes decide the type and the service called. Conventions of
 //! both ages are read (`http.url` and `url.full`, `db.statement` and `db.query.text`).
 //!
-//! Some sources of .NET are instrumented by Elastic's agent itself; spans of theirs become what it sends.
+//! Some sources of .NET, and all of Node.js, are instrumented by Elastic's agents themselves; spans of theirs become what
+//! those send.
 
 use std::borrow::Cow;
 
@@ -21,6 +22,7 @@ use crate::{
 
 mod attribute;
 mod known;
+mod node;
 #[cfg(test)]
 mod tests;
 
@@ -65,7 +67,7 @@ pub fn transaction(ended: &SpanEnded, start: EpochMicros, sample_rate: Option<f6
 
 /// The span as a span of `transaction`; `None`: that never became known. `sample_rate` is that of its trace.
 pub fn span(ended: &SpanEnded, start: EpochMicros, transaction: Option<SpanId>, sample_rate: Option<f64>) -> Span {
-    let parts = known::describe(ended).unwrap_or_else(|| bridged(ended));
+    let parts = known::describe(ended).or_else(|| node::describe(ended)).unwrap_or_else(|| bridged(ended));
     Span {
         place: place(ended, sample_rate),
         transaction,

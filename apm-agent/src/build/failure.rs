@@ -69,8 +69,8 @@ pub fn of_sql(sql: &Sql, id: TraceId, time: EpochMicros, within: Option<ErrorPla
 /// Culprit of an exception with no frame of the user's own, as Elastic's .NET agent has it.
 const UNKNOWN_CULPRIT: &str = "ElasticApm.UnknownCulprit";
 
-/// An exception. `limit`: most frames of each stack (`stack_trace_limit`). The culprit is that of Elastic's .NET agent:
-/// the class of the first frame, of all of them, that is not a library's.
+/// An exception. `limit`: most frames of each stack (`stack_trace_limit`). Where the run time names no culprit it is that
+/// of Elastic's .NET agent: the class of the first frame, of all of them, that is not a library's.
 pub fn of_exception(
     thrown: &Thrown,
     handled: bool,
@@ -80,10 +80,11 @@ pub fn of_exception(
     within: Option<ErrorPlace>,
 ) -> ErrorEvent {
     let own = thrown.frames.iter().find(|frame| !frame.library && frame.class.is_some());
-    let culprit = own.and_then(|frame| frame.class.as_deref()).unwrap_or(UNKNOWN_CULPRIT);
-    let Thrown { kind, message, frames, causes } = limited(thrown, limit);
-    let culprit = Some(culprit.to_owned());
-    ErrorEvent { culprit, kind, message, handled, frames, causes, ..ErrorEvent::new(id, time, within) }
+    let by_class = || own.and_then(|frame| frame.class.as_deref()).unwrap_or(UNKNOWN_CULPRIT);
+    let culprit = thrown.culprit.as_deref().unwrap_or_else(by_class);
+    let culprit = Some(culprit.to_owned()).filter(|culprit| !culprit.is_empty());
+    let Thrown { kind, message, code, frames, causes, .. } = limited(thrown, limit);
+    ErrorEvent { culprit, kind, message, code, handled, frames, causes, ..ErrorEvent::new(id, time, within) }
 }
 
 /// What the program logged as an error.
@@ -105,6 +106,8 @@ fn limited(thrown: &Thrown, limit: usize) -> Thrown {
     Thrown {
         kind: thrown.kind.clone(),
         message: thrown.message.clone(),
+        code: thrown.code.clone(),
+        culprit: thrown.culprit.clone(),
         frames: thrown.frames.iter().take(limit).cloned().collect(),
         causes: thrown.causes.iter().map(|cause| limited(cause, limit)).collect(),
     }
@@ -158,5 +161,10 @@ mod tests {
         assert!(bare.frames.is_empty() && bare.causes[0].frames.is_empty() && bare.causes[0].causes.len() == 1);
         let unknown = Thrown { frames: vec![], ..sample::thrown() };
         assert_eq!(error(&unknown, 9).culprit.as_deref(), Some("ElasticApm.UnknownCulprit"));
+        let named = |culprit: &str| Thrown { culprit: Some(culprit.into()), ..sample::thrown() };
+        assert_eq!(error(&named("place (orders.js)"), 9).culprit.as_deref(), Some("place (orders.js)"));
+        assert_eq!(error(&named(""), 9).culprit, None);
+        let coded = Thrown { code: Some("ENOENT".into()), ..sample::thrown() };
+        assert_eq!(error(&coded, 9).code.as_deref(), Some("ENOENT"));
     }
 }

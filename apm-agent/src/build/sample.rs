@@ -151,6 +151,8 @@ pub(crate) fn thrown() -> Thrown {
             message: "not a number".into(),
             frames: vec![frame("Shop.Orders", "Read", 9)],
             causes: vec![Thrown { kind: "Deep".into(), ..Thrown::default() }],
+            ..Thrown::default()
         }],
+        ..Thrown::default()
     }
 }

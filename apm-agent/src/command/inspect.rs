@@ -53,6 +53,7 @@ struct Inspection {
     listening_ports: Vec<u16>,
     other_agents: Vec<String>,
     go: Option<GoProgram>,
+    bridge: Option<String>,
     hooks: &'static [Hook],
     tax: &'static str,
     limits: &'static [&'static str],
@@ -78,6 +79,10 @@ fn inspect_process(process: &Process, loaded: &Loaded) -> Result<Inspection, Fai
     let mut found = inspection(&subject);
     found.pid = Some(process.pid);
     found.listening_ports = process.listening_ports();
+    found.bridge = runtime::bridge_of(found.detected.agent_name).map(|bridge| {
+        let is_on = bridge.is_on(&loaded.settings.bridges);
+        if is_on { bridge.outlook(process) } else { "none: it is switched off".into() }
+    });
     let Described { instance, name_source, .. } = described;
     found.service_name = Some(instance.name.clone());
     found.service_name_source = Some(name_source);
@@ -109,6 +114,7 @@ fn inspection(subject: &Subject) -> Inspection {
         listening_ports: Vec::new(),
         other_agents: runtime::agents::present(subject),
         go: go::read(binary),
+        bridge: None,
         hooks: HOOKS,
         tax: TAX,
         limits: runtime.limits(),
@@ -138,6 +144,9 @@ impl Inspection {
             field("pod", or_none(pod));
             let ports: Vec<String> = self.listening_ports.iter().map(u16::to_string).collect();
             field("listens on", or_none(Some(ports.join(", ").as_str()).filter(|text| !text.is_empty())));
+        }
+        if let Some(bridge) = &self.bridge {
+            lines.push(format!("{:<18}{bridge}", "bridge"));
         }
         lines.extend(self.sections());
         lines.join("\n")

@@ -163,11 +163,13 @@ pub struct BridgeSwitches {
     pub go_routes: bool,
     /// Activity sources of the program to report, for run times that cannot be asked for all (.NET 8).
     pub dotnet_sources: Vec<String>,
+    /// Node.js, by a script put into its processes through their inspector.
+    pub node: bool,
 }
 
 impl Default for BridgeSwitches {
     fn default() -> Self {
-        Self { dotnet: true, go: true, go_routes: true, dotnet_sources: Vec::new() }
+        Self { dotnet: true, go: true, go_routes: true, dotnet_sources: Vec::new(), node: true }
     }
 }
 

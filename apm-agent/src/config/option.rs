@@ -225,6 +225,9 @@ pub static OPTIONS: &[Row] = &[
     row!("go_routes", "APM_AGENT_GO_ROUTES", "go-routes", Kind::Boolean, "true", Capture,
         "Name requests of Go programs by the patterns of `http.ServeMux` (Go 1.22 on)",
         |s, items| s.bridges.go_routes = value::boolean(one(items)?)?),
+    row!("node_bridge", "APM_AGENT_NODE_BRIDGE", "node-bridge", Kind::Boolean, "true", Capture,
+        "Put a script into Node.js through its inspector: exact parents, routes, errors, metrics, what TLS hides",
+        |s, items| s.bridges.node = value::boolean(one(items)?)?),
 
     row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Metrics,
         "Measure CPU and memory of each service instance this often, at most once a second; `0s`: never",

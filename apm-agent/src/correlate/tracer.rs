@@ -209,7 +209,7 @@ impl Tracer {
         let key = RequestKey { connection: party.connection, serial };
         let Mark { tid, owner, .. } = Mark::unpack(at.mark);
         if let Some(bridged) = self.bridged.get_mut(&party.pid) {
-            bridged.call_opened(key, tid, at.time);
+            bridged.call_opened(key, party.addresses.local.port().unwrap_or(0), tid, at.time);
             self.calls.insert(key, OpenCall { parent: None, carried: None });
             return;
         }
@@ -228,7 +228,11 @@ impl Tracer {
         let (Some(bridged), Some(call)) = (self.bridged.get_mut(&party.pid), self.calls.get_mut(&key)) else {
             return;
         };
-        call.carried = trace_context::read(headers).map(|sent| Carried { trace: sent.trace, span: sent.parent });
+        call.carried = trace_context::read(headers).map(|sent| Carried {
+            trace: sent.trace,
+            span: sent.parent,
+            sampled: sent.sampled,
+        });
         if let Some(carried) = call.carried {
             bridged.call_carries(key, carried);
         }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
@@ -15,12 +16,16 @@ use crate::{
     bridge::{Detail, Message},
     config::BridgeSwitches,
     exchange::Nanos,
+    kernel::Tools,
     process::Proc,
-    runtime::{Bridge, BridgeSettings, Line, bridge_of, pack},
+    runtime::{Batch, Bridge, BridgeSettings, Kit, Line, bridge_of, own::OwnConnections, pack},
 };
 
 /// Batches on the way to the engine; a bridge that finds the line full waits.
 const BATCHES: usize = 256;
+
+/// Batches on the way from the kernel to one bridge, of 16 KiB at most; what does not fit is lost, and counted.
+const INBOX: usize = 64;
 
 /// Most processes with a bridge at once: each costs a thread.
 const MOST: usize = 512;
@@ -29,7 +34,7 @@ const MOST: usize = 512;
 const DISORDER: Nanos = 50_000_000;
 
 /// Time for all bridges to say what they still have to say, and to go.
-const FAREWELL: Duration = Duration::from_secs(5);
+pub(super) const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Longest time from the moment a process that dies closes its sockets until it is gone.
 const LAST_BREATH: Duration = Duration::from_secs(1);
@@ -39,7 +44,10 @@ pub(super) struct Bridges {
     switches: BridgeSwitches,
     settings: BridgeSettings,
     running: HashMap<u32, Running>,
-    leaving: Vec<Running>,
+    leaving: Vec<(u32, Running)>,
+    kernel: Option<Tools>,
+    own: Arc<OwnConnections>,
+    batches_lost: u64,
     abandoned: Arc<AtomicBool>,
     sender: SyncSender<Vec<Message>>,
     receiver: Receiver<Vec<Message>>,
@@ -51,18 +59,22 @@ pub(super) struct Bridges {
 struct Running {
     stop: Arc<AtomicBool>,
     wanted: Arc<AtomicU8>,
+    inbox: SyncSender<Batch>,
     thread: JoinHandle<()>,
 }
 
 impl Bridges {
     /// None yet.
-    pub(super) fn new(switches: BridgeSwitches, settings: BridgeSettings) -> Self {
+    pub(super) fn new(switches: BridgeSwitches, settings: BridgeSettings, kernel: Option<Tools>) -> Self {
         let (sender, receiver) = sync_channel(BATCHES);
         Self {
             switches,
             settings,
             running: HashMap::new(),
             leaving: Vec::new(),
+            kernel,
+            own: Arc::default(),
+            batches_lost: 0,
             abandoned: Arc::default(),
             sender,
             receiver,
@@ -82,16 +94,22 @@ impl Bridges {
             self.refused += 1;
             return;
         }
-        let settings = self.settings.clone();
+        let (inbox, batches) = sync_channel(INBOX);
+        let kit = Kit {
+            settings: self.settings.clone(),
+            kernel: self.kernel.clone(),
+            inbox: batches,
+            own: Arc::clone(&self.own),
+        };
         let stop = Arc::new(AtomicBool::new(false));
         let wanted = Arc::new(AtomicU8::new(0));
         let line =
             Line::new(pid, Arc::clone(&stop), Arc::clone(&wanted), Arc::clone(&self.abandoned), self.sender.clone());
         let broken = Arc::clone(&self.broken);
-        let talk = move || talk(bridge, &settings, line, &broken);
+        let talk = move || talk(bridge, &kit, line, &broken);
         match std::thread::Builder::new().name(format!("bridge {pid}")).spawn(talk) {
             Ok(thread) => {
-                self.running.insert(pid, Running { stop, wanted, thread });
+                self.running.insert(pid, Running { stop, wanted, inbox, thread });
             }
             Err(error) => {
                 self.refused += 1;
@@ -111,9 +129,21 @@ impl Bridges {
     pub(super) fn end(&mut self, pid: u32) {
         if let Some(running) = self.running.remove(&pid) {
             running.stop.store(true, Ordering::Relaxed);
-            self.leaving.push(running);
+            self.leaving.push((pid, running));
         }
-        self.leaving.retain(|leaving| !leaving.thread.is_finished());
+        self.leaving.retain(|(_, leaving)| !leaving.thread.is_finished());
+    }
+
+    /// A process wrote to its channel.
+    pub(super) fn written(&mut self, pid: u32, batch: Batch) {
+        let leaving = self.leaving.iter().find(|(left, _)| *left == pid).map(|(_, leaving)| leaving);
+        let sent = self.running.get(&pid).or(leaving).map(|running| running.inbox.try_send(batch));
+        self.batches_lost += u64::from(!matches!(sent, Some(Ok(()))));
+    }
+
+    /// Is a connection of `pid` ours?
+    pub(super) fn is_own(&self, pid: u32, remote: SocketAddr) -> bool {
+        self.own.has(pid, remote)
     }
 
     /// Takes in what has arrived. To be called before the kernel's events are taken.
@@ -135,18 +165,22 @@ impl Bridges {
         self.arrived.drain(..count).flatten().collect()
     }
 
-    /// Ends all bridges and gives back what they said last.
-    pub(super) fn finish(&mut self) -> Vec<Message> {
+    /// Ends all bridges. What they still say arrives later; meanwhile they need the kernel's events.
+    pub(super) fn end_all(&mut self) {
         let pids: Vec<u32> = self.running.keys().copied().collect();
         for pid in pids {
             self.end(pid);
         }
-        let until = Instant::now() + FAREWELL;
-        while !self.leaving.is_empty() && Instant::now() < until {
-            self.receive();
-            self.leaving.retain(|leaving| !leaving.thread.is_finished());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+    }
+
+    /// Bridges that were ended have not gone yet.
+    pub(super) fn is_leaving(&mut self) -> bool {
+        self.leaving.retain(|(_, leaving)| !leaving.thread.is_finished());
+        !self.leaving.is_empty()
+    }
+
+    /// Nobody listens to bridges any more; gives back what they said last.
+    pub(super) fn abandon(&mut self) -> Vec<Message> {
         self.abandoned.store(true, Ordering::Relaxed);
         self.receive();
         self.ready()
@@ -158,14 +192,15 @@ impl Bridges {
             ("bridge.running", self.running.len() as u64),
             ("bridge.refused", self.refused),
             ("bridge.broken", self.broken.load(Ordering::Relaxed)),
+            ("bridge.batches_lost", self.batches_lost),
         ]
     }
 }
 
 /// The life of one bridge.
-fn talk(bridge: &dyn Bridge, settings: &BridgeSettings, mut line: Line, broken: &AtomicU64) {
+fn talk(bridge: &dyn Bridge, kit: &Kit, mut line: Line, broken: &AtomicU64) {
     let outcome = match Proc::default().process(line.pid) {
-        Ok(process) => bridge.talk(&process, settings, &mut line),
+        Ok(process) => bridge.talk(&process, kit, &mut line),
         Err(_) => Ok(()),
     };
     if let Err(reason) = outcome {
@@ -208,7 +243,7 @@ mod tests {
             log_errors: false,
             logs: false,
         };
-        let mut bridges = Bridges::new(BridgeSwitches::default(), settings);
+        let mut bridges = Bridges::new(BridgeSwitches::default(), settings, None);
         let heard = |time| Message { pid: 7, time, said: Said::Heard };
         for last in [1_000_000_000, 2_000_000_000] {
             bridges.sender.send(vec![heard(last - 5), heard(last)]).expect("there is room");

@@ -1,6 +1,7 @@
 //! The live engine: drains the kernel, decides about processes that come, keeps everybody informed.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -8,11 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use apm_common::event::{OPEN_ADOPTED, PROCESS_WATCHED, ProcessEntry, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN};
+use apm_common::event::{
+    CLOSE_LAST, OPEN_ADOPTED, PROCESS_WATCHED, ProcessEntry, ROLE_CLIENT, ROLE_SERVER, ROLE_UNKNOWN,
+};
 
 use super::{
     admission::{Admit, Decision, WaitingRoom},
-    bridges::Bridges,
+    bridges::{Bridges, FAREWELL},
     probes::Probes,
     registry::{Found, Registry},
 };
@@ -28,13 +31,15 @@ use crate::{
     metric::{Collector, Metricset, Value},
     pipeline::{Pipeline, Wish},
     recording::Recorder,
-    runtime::BridgeSettings,
+    runtime::{Batch, BridgeSettings},
     send::Output,
 };
 
 /// Longest time between two looks at the ring buffer; the kernel wakes us before when much comes. Each look begins with
 /// cold caches: at 800 requests a second, looks of 10 ms took 1.3 times the CPU time of these, and longer ones gain nothing.
 const NAP: Duration = Duration::from_millis(40);
+/// The same while bridges end.
+const SHORT_NAP: Duration = Duration::from_millis(5);
 /// Events taken in one go, before decisions are made and outputs get their turn.
 const BATCH: usize = 4096;
 /// How often the clocks are compared.
@@ -85,6 +90,10 @@ struct Desk<A> {
     recorder: Option<Recorder>,
     bridges: Bridges,
     probes: Probes,
+    /// Connections of watched processes that are our own.
+    own: HashSet<u64>,
+    /// Those of them that the kernel should tell no more of.
+    ignored: Vec<u64>,
     services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
     waiting: WaitingRoom,
     metrics: Collector,
@@ -102,7 +111,9 @@ impl<A: Admit> Live<A> {
             output: parts.output,
             recorder: parts.recorder,
             probes: Probes::new(parts.bridges.go, parts.bridges.go_routes),
-            bridges: Bridges::new(parts.bridges, parts.bridge_settings),
+            bridges: Bridges::new(parts.bridges, parts.bridge_settings, Some(kernel.tools())),
+            own: HashSet::new(),
+            ignored: Vec::new(),
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
             metrics: Collector::off(),
@@ -160,8 +171,15 @@ impl<A: Admit> Live<A> {
 
     /// Detaches from the kernel, ends what is open, flushes the outputs. Gives back the final counters.
     pub fn finish(mut self) -> (Vec<(&'static str, u64)>, Result<(), crate::recording::RecordingError>) {
-        let said = self.desk.bridges.finish();
+        self.desk.bridges.end_all();
+        let until = Instant::now() + FAREWELL;
+        while self.desk.bridges.is_leaving() && Instant::now() < until {
+            if self.turn() == 0 {
+                self.kernel.wait(SHORT_NAP);
+            }
+        }
         while self.turn() > 0 {}
+        let said = self.desk.bridges.abandon();
         self.desk.hear(said);
         let mut counters = kernel_counters(&self.kernel);
         drop(self.kernel);
@@ -179,6 +197,9 @@ impl<A: Admit> Live<A> {
         let (kernel, desk) = (&mut self.kernel, &mut self.desk);
         desk.bridges.receive();
         let taken = kernel.drain(BATCH, |record| desk.receive(record));
+        for connection in desk.ignored.drain(..) {
+            kernel.ignore_connection(connection);
+        }
         for pid in self.desk.waiting.pids() {
             self.decide(pid);
         }
@@ -310,7 +331,14 @@ impl<A: Admit> Desk<A> {
             }
             return;
         }
+        if self.is_own(&header, &event) {
+            return;
+        }
         match &event {
+            Event::Written { batch } => {
+                let batch = Batch { time: header.time, tid: header.tid, bytes: batch.to_vec() };
+                self.bridges.written(header.pid, batch);
+            }
             Event::Exec { .. } => self.waiting.enter(header.pid),
             Event::Listen { .. } if !self.services.contains_key(&header.pid) => self.waiting.enter(header.pid),
             Event::Fork { child, .. } => {
@@ -333,6 +361,27 @@ impl<A: Admit> Desk<A> {
                 }
             }
             _ => self.pass(&header, &event, record),
+        }
+    }
+
+    /// Is it about a connection of our own, which nobody is to hear of?
+    fn is_own(&mut self, header: &Header, event: &Event<'_>) -> bool {
+        match event {
+            Event::Open(open) => {
+                let Endpoint::Ip(remote) = open.remote else { return false };
+                if !self.bridges.is_own(header.pid, remote) {
+                    // Its number may have been one of ours before.
+                    self.own.remove(&open.id);
+                    return false;
+                }
+                self.own.insert(open.id);
+                self.ignored.push(open.id);
+                true
+            }
+            Event::Data { connection, .. } => self.own.contains(connection),
+            Event::Close { connection } if header.flags & CLOSE_LAST != 0 => self.own.remove(connection),
+            Event::Close { connection } => self.own.contains(connection),
+            _ => false,
         }
     }
 

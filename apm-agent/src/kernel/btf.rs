@@ -14,7 +14,10 @@ const MAGIC: u16 = 0xeb9f;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
 const KIND_FORWARD: u32 = 7;
-const KIND_TYPEDEF: u32 = 8;
+/// Kind of the types of tracepoints.
+pub const KIND_TYPEDEF: u32 = 8;
+/// Kind of the functions of iterators.
+pub const KIND_FUNCTION: u32 = 12;
 /// Anonymous members nest a few levels; more is a malformed file.
 const DEEPEST: u32 = 8;
 /// Members looked at in one search, at most: a malformed file may nest a thousand members in each of a thousand.
@@ -65,6 +68,15 @@ impl Btf {
         self.bits(name, member).map(|bits| bits / 8)
     }
 
+    /// Bytes of the structure `name`.
+    pub fn size(&self, name: &str) -> Option<u32> {
+        (1..self.types.len()).find_map(|id| {
+            let found = self.read(id)?;
+            let is_it = found.kind == KIND_STRUCT && found.members > 0 && self.is_named(found.name, name);
+            is_it.then(|| u32_at(&self.bytes, *self.types.get(id)? as usize + 8)).flatten()
+        })
+    }
+
     /// Where a member of one bit lies in the structure `name`: byte offset, and the bit's value in that byte.
     pub fn bit(&self, name: &str, member: &str) -> Option<(u32, u32)> {
         self.bits(name, member).map(|bits| (bits / 8, 1 << (bits % 8)))
@@ -101,14 +113,15 @@ impl Btf {
         })
     }
 
-    /// A BTF file in which nothing has a name but the types `wanted`, which have their number: for aya, which looks up
-    /// the numbers of tracepoints in it and would take tens of megabytes for the whole. `None` when one is missing.
-    pub fn only_typedefs(&self, wanted: &[&str]) -> Option<Vec<u8>> {
+    /// A BTF file in which nothing has a name but the types `wanted` of `kind`, which have their number: for aya, which
+    /// looks up the numbers of tracepoints and iterators in it and would take tens of megabytes for the whole. `None`
+    /// when one is missing.
+    pub fn only(&self, wanted_kind: u32, wanted: &[&str]) -> Option<Vec<u8>> {
         let word = |value: usize| u32::try_from(value).ok().map(u32::to_ne_bytes);
         let mut strings = vec![0];
         let mut named = Vec::new();
         for &name in wanted {
-            let is_it = |found: &Type| found.kind == KIND_TYPEDEF && self.is_named(found.name, name);
+            let is_it = |found: &Type| found.kind == wanted_kind && self.is_named(found.name, name);
             let id = (1..self.types.len()).find(|&id| self.read(id).as_ref().is_some_and(is_it))?;
             named.push((id, strings.len()));
             strings.extend_from_slice(name.as_bytes());
@@ -117,7 +130,7 @@ impl Btf {
         let mut types = Vec::new();
         for id in 1..=named.iter().map(|(id, _)| *id).max()? {
             let name = named.iter().find(|(known, _)| *known == id).map(|(_, name)| *name);
-            let kind = if name.is_some() { KIND_TYPEDEF } else { KIND_FORWARD };
+            let kind = if name.is_some() { wanted_kind } else { KIND_FORWARD };
             types.extend([word(name.unwrap_or(0))?, (kind << 24).to_ne_bytes(), [0; 4]].concat());
         }
         let lengths = [word(24)?, word(0)?, word(types.len())?, word(types.len())?, word(strings.len())?];
@@ -196,6 +209,8 @@ mod tests {
         assert_eq!(btf.offset("task_struct", "no_such_member"), None);
         assert!(btf.bit("sock", "sk_kern_sock").is_some_and(|(byte, bit)| byte > 0 && bit.is_power_of_two()));
         assert_eq!(btf.offset("no_such_struct", "x"), None);
+        assert!(btf.size("k_sigaction").is_some_and(|bytes| bytes >= 24 && bytes % 8 == 0));
+        assert_eq!(btf.size("no_such_struct"), None);
     }
 
     #[test]
@@ -203,7 +218,7 @@ mod tests {
         let bytes = std::fs::read("/sys/kernel/btf/vmlinux").expect("this machine has BTF");
         let btf = Btf::parse(bytes).expect("valid");
         let names = ["btf_trace_sched_process_exec", "btf_trace_sched_process_exit"];
-        let alone = Btf::parse(btf.only_typedefs(&names).expect("both are there")).expect("valid");
+        let alone = Btf::parse(btf.only(KIND_TYPEDEF, &names).expect("both are there")).expect("valid");
         for name in names {
             let id = |btf: &Btf| {
                 (1..btf.types.len()).find(|&id| {
@@ -212,6 +227,6 @@ mod tests {
             };
             assert_eq!(id(&alone), id(&btf));
         }
-        assert_eq!(btf.only_typedefs(&["btf_trace_no_such"]), None);
+        assert_eq!(btf.only(KIND_TYPEDEF, &["btf_trace_no_such"]), None);
     }
 }

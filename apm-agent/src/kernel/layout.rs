@@ -2,12 +2,18 @@
 
 use apm_common::settings::{ABSENT, Offsets, Settings};
 
-use super::{Admission, KernelFailure, btf::Btf};
+use super::{
+    Admission, KernelFailure,
+    btf::{Btf, KIND_FUNCTION, KIND_TYPEDEF},
+};
 
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
 /// Types of the tracepoints that say how many bytes passed a socket.
 const LENGTHS: [&str; 2] = ["btf_trace_sock_send_length", "btf_trace_sock_recv_length"];
+
+/// Function of the iterator over all tasks (Linux 5.8).
+const TASKS: &str = "bpf_iter_task";
 
 /// `THREAD_SIZE` of x86-64 without KASAN (arch/x86/include/asm/page_64_types.h). Not in BTF; the self-test shows it right.
 const STACK_BYTES: u32 = 16 * 1024;
@@ -21,6 +27,8 @@ pub struct Layout {
     settings: Settings,
     /// BTF with the numbers of the tracepoints of [`Hook::Typed`](super::Hook::Typed), if the kernel has them (6.3).
     tracepoints: Option<Vec<u8>>,
+    /// BTF with the number of the iterator over all tasks.
+    tasks: Option<Vec<u8>>,
 }
 
 /// A way in which the programs may find what they read.
@@ -41,8 +49,13 @@ impl Layout {
         let bytes = std::fs::read(VMLINUX).map_err(|source| KernelFailure::NoBtf { path: VMLINUX.into(), source })?;
         let btf = Btf::parse(bytes)?;
         let settings = settings(admission, offsets(&btf)?);
-        let tracepoints = btf.bit("sock", "sk_kern_sock").and_then(|_| btf.only_typedefs(&LENGTHS));
-        Ok(Self { settings, tracepoints })
+        let tracepoints = btf.bit("sock", "sk_kern_sock").and_then(|_| btf.only(KIND_TYPEDEF, &LENGTHS));
+        Ok(Self { settings, tracepoints, tasks: btf.only(KIND_FUNCTION, &[TASKS]) })
+    }
+
+    /// BTF with the number of the iterator over all tasks, for aya.
+    pub fn tasks(&self) -> Option<Vec<u8>> {
+        self.tasks.clone()
     }
 
     /// The ways to try, best first; the self-test says which works here. Typed loads need a kernel from 5.15 on; else
@@ -90,6 +103,11 @@ fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {
             .or_else(|_| need("task_struct", "real_start_time"))?,
         task_group_leader: need("task_struct", "group_leader")?,
         task_stack: need("task_struct", "stack")?,
+        task_sighand: need("task_struct", "sighand")?,
+        sighand_action: need("sighand_struct", "action")?,
+        sigaction_bytes: btf
+            .size("k_sigaction")
+            .ok_or_else(|| KernelFailure::MissingMember { member: "k_sigaction".into() })?,
         signal_live: need("signal_struct", "live")?,
         files_fdt: need("files_struct", "fdt")?,
         fdt_max_fds: need("fdtable", "max_fds")?,

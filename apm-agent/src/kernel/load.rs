@@ -4,6 +4,7 @@ use std::{
     io,
     mem::MaybeUninit,
     os::fd::{AsFd as _, OwnedFd},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,7 +18,9 @@ use rustix::event::{Timespec, epoll};
 use super::{
     Admission, KernelFailure, Program, attach,
     layout::{Layout, Variant},
-    program, self_test, tracefs,
+    program, self_test,
+    tools::Tools,
+    tracefs,
     uprobe::Probed,
 };
 
@@ -45,7 +48,8 @@ const IGNORED: u8 = 1;
 /// The loaded programs. Dropping it detaches and unloads them.
 pub struct Kernel {
     pub(super) probed: Probed,
-    pub(super) programs: Ebpf,
+    pub(super) programs: Arc<Mutex<Ebpf>>,
+    tools: Tools,
     /// Those that are attached.
     chosen: Vec<&'static Program>,
     events: RingBuf<MapData>,
@@ -79,7 +83,10 @@ impl Kernel {
         let mut last = KernelFailure::SelfTest("no layout was tried");
         for variant in layout.variants().skip(skipped) {
             match Self::load_with(variant) {
-                Ok(kernel) => return Ok(kernel),
+                Ok(mut kernel) => {
+                    kernel.tools.know_tasks(layout.tasks());
+                    return Ok(kernel);
+                }
                 // Also a refusal: kernels refuse kinds of programs, and the verifier says no with the same number.
                 Err(failure) => {
                     let Settings { typed, offsets, .. } = variant.settings;
@@ -101,7 +108,7 @@ impl Kernel {
         let chosen: Vec<&'static Program> = program::needed(variant.tracepoints.is_some()).collect();
         attach::load(&mut programs, &chosen, variant.tracepoints)?;
         let mut kernel = Self::take_maps(programs, chosen, variant.settings.typed == 1)?;
-        attach::attach(&mut kernel.programs, &kernel.chosen)?;
+        attach::attach(&mut held(&kernel.programs), &kernel.chosen)?;
         self_test::run(&mut kernel)?;
         Ok(kernel)
     }
@@ -124,8 +131,17 @@ impl Kernel {
         let layouts = HashMap::try_from(take("GO_PROCESSES")?).map_err(wrong)?;
         let contexts = HashMap::try_from(take("GO_CONTEXT_TYPES")?).map_err(wrong)?;
         let probed = Probed::new(layouts, contexts);
+        let channels = HashMap::try_from(take("CHANNELS")?).map_err(wrong)?;
+        let diversions = HashMap::try_from(take("DIVERSIONS")?).map_err(wrong)?;
         let wakes = wakes_of(&events).map_err(|error| KernelFailure::Load(format!("epoll: {error}")))?;
-        Ok(Self { probed, programs, chosen, events, processes, connections, counts, map_fds, wakes, typed })
+        let programs = Arc::new(Mutex::new(programs));
+        let tools = Tools::new(Arc::clone(&programs), channels, diversions);
+        Ok(Self { probed, programs, tools, chosen, events, processes, connections, counts, map_fds, wakes, typed })
+    }
+
+    /// What the kernel does for bridges.
+    pub fn tools(&self) -> Tools {
+        self.tools.clone()
     }
 
     /// The programs that are attached.
@@ -207,8 +223,9 @@ impl Kernel {
 
     /// Instructions the verifier walked for each program (`verified_insns` of its fdinfo); kernels before 5.16 do not tell.
     pub fn verified_instructions(&self) -> Vec<(&'static str, Option<u32>)> {
+        let programs = held(&self.programs);
         let count = |program: &Program| {
-            let loaded = self.programs.program(program.name)?;
+            let loaded = programs.program(program.name)?;
             loaded.info().ok()?.verified_instruction_count()
         };
         self.chosen.iter().map(|program| (program.name, count(program))).collect()
@@ -223,6 +240,11 @@ impl Kernel {
             .filter_map(|text| text.lines().find_map(|line| line.strip_prefix("memlock:")?.trim().parse::<u64>().ok()))
             .sum()
     }
+}
+
+/// Nobody panics while holding programs or maps, and if somebody did, they would still be whole.
+pub fn held<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An epoll instance that tells of a ring buffer's wake-ups.

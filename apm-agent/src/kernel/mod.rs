@@ -12,6 +12,7 @@ mod peer;
 mod probe;
 mod program;
 mod self_test;
+mod tools;
 mod tracefs;
 mod uprobe;
 
@@ -20,6 +21,7 @@ pub use load::Kernel;
 pub use peer::peer_pid;
 pub use probe::KernelProbe;
 pub use program::{Hook, PROGRAMS, Program, When};
+pub use tools::{Channel, Diversion, Tools};
 pub use uprobe::{GoProbes, Probe};
 
 /// Which processes the kernel programs capture as pending, until the caller has decided about them.

@@ -14,7 +14,7 @@ use aya::{
 
 use super::{
     Kernel, KernelFailure,
-    load::{chain, refused_or},
+    load::{chain, held, refused_or},
 };
 
 #[repr(transparent)]
@@ -89,8 +89,9 @@ impl Kernel {
     /// Takes all probes out of a process, which may be gone; one that has none is no error.
     pub fn unprobe(&mut self, pid: u32) {
         let Some(process) = self.probed.processes.remove(&pid) else { return };
+        let mut programs = held(&self.programs);
         for (name, link) in process.links {
-            if let Ok(program) = uprobe(&mut self.programs, name) {
+            if let Ok(program) = uprobe(&mut programs, name) {
                 let _ = program.detach(link);
             }
         }
@@ -110,8 +111,9 @@ impl Kernel {
         let Some(number) = NonZeroU32::new(pid) else { return Ok(()) };
         self.describe(pid, wanted)?;
         let path = format!("/proc/{pid}/exe");
+        let mut programs = held(&self.programs);
         for probe in &wanted.probes {
-            let program = uprobe(&mut self.programs, probe.program)?;
+            let program = uprobe(&mut programs, probe.program)?;
             if !self.probed.loaded.contains(&probe.program) {
                 program.load().map_err(|error| refused(probe, &error))?;
                 self.probed.loaded.push(probe.program);

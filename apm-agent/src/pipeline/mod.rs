@@ -95,7 +95,7 @@ impl Pipeline {
             Event::Close { connection } => self.close(header, *connection),
             Event::Fork { child, .. } => self.fork(header.pid, *child),
             Event::Exit { .. } => self.exit(header),
-            Event::Exec { .. } | Event::Listen { .. } => {}
+            Event::Exec { .. } | Event::Listen { .. } | Event::Written { .. } => {}
         }
         self.deliver(output);
     }

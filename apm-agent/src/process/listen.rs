@@ -1,6 +1,6 @@
 //! Who listens where: `/proc/PID/net/tcp` and `tcp6` (proc_pid_net(5)), one table per network namespace.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// `TCP_LISTEN` of include/net/tcp_states.h.
 const LISTEN: &str = "0A";
@@ -44,6 +44,12 @@ impl ListenTable {
         ports.sort_unstable();
         ports.dedup();
         ports
+    }
+
+    /// Address of the listening socket with this inode number.
+    pub fn address_of(&self, inode: u64) -> Option<SocketAddr> {
+        let socket = self.sockets.iter().find(|socket| socket.inode == inode)?;
+        Some(SocketAddr::new(socket.address, socket.port))
     }
 
     /// Inode numbers of the sockets that listen on one of these ports.
@@ -107,6 +113,8 @@ mod tests {
         assert!(listens(80, "::1") && listens(80, "127.0.0.1"));
         assert!(!listens(40_000, "127.0.0.1"));
         assert_eq!(table.ports_of(&[111, 444, 333]), [80, 8080]);
+        assert_eq!(table.address_of(111), Some(([127, 0, 0, 1], 8080).into()));
+        assert_eq!(table.address_of(333), None, "it is connected");
         assert_eq!(table.inodes_on(&[22, 80]), [222, 444]);
     }
 }

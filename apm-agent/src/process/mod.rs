@@ -221,6 +221,28 @@ impl Process {
         files
     }
 
+    /// The file that is mapped at an address of the process, and the place in it.
+    pub fn mapped_at(&self, address: u64) -> Option<(PathBuf, u64)> {
+        self.text("maps", 4 * LARGE).lines().find_map(|line| {
+            let mut words = line.splitn(6, ' ');
+            let (start, end) = words.next()?.split_once('-')?;
+            let hex = |text| u64::from_str_radix(text, 16).ok();
+            let (start, end, offset) = (hex(start)?, hex(end)?, hex(words.nth(1)?)?);
+            let path = words.nth(2)?.trim_start();
+            let within = (start..end).contains(&address) && path.starts_with('/');
+            let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+            within.then(|| Some((PathBuf::from(path), offset.checked_add(address - start)?))).flatten()
+        })
+    }
+
+    /// A descriptor of one of its namespaces.
+    ///
+    /// # Errors
+    /// When the process is gone, or we may not look.
+    pub fn open_namespace(&self, kind: &str) -> io::Result<fs::File> {
+        fs::File::open(self.root.join("ns").join(kind))
+    }
+
     /// Identity of a namespace: `net`, `pid`, `uts`, `mnt`.
     pub fn namespace(&self, kind: &str) -> Option<u64> {
         let link = fs::read_link(self.root.join("ns").join(kind)).ok()?;
@@ -339,6 +361,10 @@ pub(crate) mod tests {
         assert!(process.listening_ports().is_empty());
         assert!(process.namespace("net").is_some());
         assert!(!process.is_kernel_thread());
+        let ours = Proc::default().process(std::process::id()).expect("ourselves");
+        let (file, _) = ours.mapped_at(is_gone as *const () as u64).expect("it is code of ours");
+        assert_eq!(Some(file), std::env::current_exe().ok());
+        assert_eq!(ours.mapped_at(0), None);
         assert!(process.mapped_files().iter().any(|file| file.to_string_lossy().contains("libc")));
         drop(child);
         assert!(matches!(Proc::default().process(pid), Err(ProcessError::Absent(_))));

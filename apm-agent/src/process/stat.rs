@@ -62,6 +62,10 @@ pub struct Status {
     pub user: Option<u32>,
     /// Effective capabilities, bit by number.
     pub capabilities: u64,
+    /// Signals with a handler, bit by number from 1 on.
+    pub caught: u64,
+    /// Signals the first thread blocks.
+    pub blocked: u64,
     /// Virtual memory, bytes. A zombie has none.
     pub size: Option<u64>,
     /// Resident memory, bytes. More exact than field 24 of `stat`, which lags behind by some pages on each CPU.
@@ -74,11 +78,14 @@ impl Status {
         let text = String::from_utf8_lossy(bytes);
         let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         let word = |name, index| field(name)?.split_ascii_whitespace().nth(index);
+        let bits = |name| word(name, 0).and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or_default();
         let bytes = |name| word(name, 0)?.parse::<u64>().ok()?.checked_mul(1024);
         Self {
             pid_inside: field("NSpid").and_then(|ids| ids.split_ascii_whitespace().last()?.parse().ok()),
             user: word("Uid", 1).and_then(|id| id.parse().ok()),
-            capabilities: word("CapEff", 0).and_then(|bits| u64::from_str_radix(bits, 16).ok()).unwrap_or_default(),
+            capabilities: bits("CapEff"),
+            caught: bits("SigCgt"),
+            blocked: bits("SigBlk"),
             size: bytes("VmSize"),
             resident: bytes("VmRSS"),
         }
@@ -103,9 +110,15 @@ mod tests {
 
     #[test]
     fn status_has_the_innermost_pid() {
-        let text = b"Name:\tx\nUid:\t1000\t1001\t1000\t1000\nNSpid:\t4711\t12\t1\nCapEff:\t000001fffeffffff\n";
-        let expected =
-            Status { pid_inside: Some(1), user: Some(1001), capabilities: 0x1ff_feff_ffff, ..Status::default() };
+        let text = b"Name:\tx\nUid:\t1000\t1001\t1000\t1000\nNSpid:\t4711\t12\t1\nSigBlk:\t0000000000000200\nSigCgt:\t0000000180004002\nCapEff:\t000001fffeffffff\n";
+        let expected = Status {
+            pid_inside: Some(1),
+            user: Some(1001),
+            capabilities: 0x1ff_feff_ffff,
+            caught: 0x1_8000_4002,
+            blocked: 0x200,
+            ..Status::default()
+        };
         assert_eq!(Status::parse(text), expected);
         let memory = Status::parse(b"VmSize:\t    3000 kB\nVmRSS:\t2 kB\n");
         assert_eq!((memory.size, memory.resident), (Some(3_072_000), Some(2048)));

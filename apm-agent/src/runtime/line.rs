@@ -87,7 +87,7 @@ impl Line {
     /// How much the run time is to tell: the more it has to, the more it costs.
     pub fn wanted(&self) -> Detail {
         let wanted = self.wanted.load(Ordering::Relaxed);
-        Detail { requests: wanted & WANT_REQUESTS != 0, statements: wanted & WANT_STATEMENTS != 0 }
+        Detail { requests: wanted & WANT_REQUESTS != 0, statements: wanted & WANT_STATEMENTS != 0, ..Detail::default() }
     }
 
     /// The run time speaks from now on.
@@ -123,6 +123,11 @@ impl Line {
         }
         self.heard = self.heard.max(clock::monotonic().saturating_sub(LONGEST_DELAY));
         self.pass_on_until(self.heard);
+    }
+
+    /// Everything up to `time` has been said: the run time tells in order.
+    pub fn heard(&mut self, time: Nanos) {
+        self.heard = self.heard.max(time);
     }
 
     /// The run time says no more: everything is handed on.

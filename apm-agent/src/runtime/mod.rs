@@ -6,12 +6,15 @@ use std::{
     fs::File,
     io::Read,
     path::{Path, PathBuf},
+    sync::{Arc, mpsc::Receiver},
     time::Duration,
 };
 
 use crate::{
     binary::{Binary, BinaryError},
     config::BridgeSwitches,
+    exchange::Nanos,
+    kernel::Tools,
     process::{Environ, Process},
 };
 
@@ -22,17 +25,19 @@ mod java;
 mod line;
 mod native;
 mod nginx;
-mod nodejs;
+pub mod node;
+pub mod own;
 mod php;
 mod python;
 mod ruby;
 
 pub use line::{Line, pack};
+use own::OwnConnections;
 
 /// Run times, most telling evidence first; `native` takes what is left.
 pub static RUNTIMES: &[&dyn Runtime] = &[
     &go::Go,
-    &nodejs::NodeJs,
+    &node::NodeJs,
     &dotnet::DotNet,
     &java::Java,
     &python::Python,
@@ -74,12 +79,38 @@ pub trait Bridge: Sync {
     /// The user lets us use it.
     fn is_on(&self, switches: &BridgeSwitches) -> bool;
 
+    /// What would be done to `process`, or why nothing would be, as far as can be told without doing it.
+    fn outlook(&self, process: &Process) -> String;
+
     /// Listens to `process` until it ends or `line` says that it is time to go, on a thread of its own. Leaves nothing
     /// behind in the process.
     ///
     /// # Errors
     /// Why the run time is not listened to, in one sentence.
-    fn talk(&self, process: &Process, settings: &BridgeSettings, line: &mut Line) -> Result<(), String>;
+    fn talk(&self, process: &Process, kit: &Kit, line: &mut Line) -> Result<(), String>;
+}
+
+/// What the bridge to one process is given.
+pub struct Kit {
+    /// What it is to tell.
+    pub settings: BridgeSettings,
+    /// What the kernel does for it; `None` where nothing is loaded.
+    pub kernel: Option<Tools>,
+    /// What the process wrote to its channel, in order.
+    pub inbox: Receiver<Batch>,
+    /// Where it makes known which connections are ours.
+    pub own: Arc<OwnConnections>,
+}
+
+/// What a process wrote to its channel at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// When.
+    pub time: Nanos,
+    /// The thread that wrote.
+    pub tid: u32,
+    /// What.
+    pub bytes: Vec<u8>,
 }
 
 /// What bridges have to know.
@@ -101,6 +132,7 @@ pub struct BridgeSettings {
 pub fn bridge_of(agent_name: &str) -> Option<&'static dyn Bridge> {
     match agent_name {
         dotnet::AGENT_NAME => Some(&dotnet::EventPipe),
+        node::AGENT_NAME => Some(&node::Script),
         _ => None,
     }
 }

@@ -9,3 +9,4 @@ mod loading;
 mod processes;
 mod seen;
 mod stage;
+mod tools;

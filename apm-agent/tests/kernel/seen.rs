@@ -21,6 +21,7 @@ pub enum Seen {
     Exec(u32),
     Fork(u32),
     Listen(u16, u32),
+    Written(Vec<u8>),
     Exit(u32),
     Handle(u64, char),
     Route(u64, String),
@@ -64,12 +65,13 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
             start = start_time;
             Seen::Listen(port, state)
         }
+        Event::Written { batch } => Seen::Written(batch.to_vec()),
         Event::Exit { start_time, exit_code } => {
             start = start_time;
             Seen::Exit(exit_code)
         }
     };
-    assert!((kind::DATA..=kind::ROUTE).contains(&header.kind));
+    assert!((kind::DATA..=kind::WRITTEN).contains(&header.kind));
     Told { pid: header.pid, start_time: start, time: header.time, what }
 }
 

@@ -124,6 +124,8 @@ fn of_files() -> Vec<(&'static str, Vec<u8>)> {
     // The first byte of this target is the size of pieces.
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nettrace/small10.nettrace");
     all.extend(std::fs::read(recorded).map(|bytes| ("nettrace", [&[0xff][..], &bytes].concat())));
+    let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/node/http.records");
+    all.extend(std::fs::read(recorded).map(|bytes| ("node", bytes)));
     let btf = [0x9f, 0xeb, 1, 0, 24, 0, 0, 0, 0, 0, 0, 0, 24, 0, 0, 0, 24, 0, 0, 0, 5, 0, 0, 0];
     let structure = [1, 0, 0, 0, 1, 0, 0, 4, 8, 0, 0, 0, 3, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
     all.push(("btf", [&btf[..], &structure, b"\0a\0b\0"].concat()));

@@ -338,3 +338,39 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn calls_of_node_are_those_of_elastics_agent() {
+    let of = |source: &str, status, attributes: &[(&str, &str)]| {
+        as_span(&SpanEnded { source: source.into(), status, ..ended(SpanKind::Client, attributes) })
+    };
+    let url =
+        [("http.request.method", "GET"), ("url.full", "http://shop:8080/a?b"), ("http.response.status_code", "404")];
+    for source in ["http", "undici"] {
+        let span = of(source, SpanStatus::Error, &url);
+        assert_eq!((span.name.as_str(), span.kind, span.subtype.as_ref()), ("GET shop:8080", "external", "http"));
+        assert_eq!((span.action.as_str(), span.outcome), ("GET", Outcome::Failure));
+        assert_eq!((span.destination.address.as_deref(), span.destination.port), (Some("shop"), Some(8080)));
+        assert_eq!(destination::resource(span.kind, &span.destination.target), "shop:8080");
+        let call = span.http.expect("a call");
+        assert_eq!((call.url.as_str(), call.status), ("http://shop:8080/a?b", Some(404)));
+        assert!(span.otel.is_none());
+    }
+    let query = [
+        ("db.system.name", "postgresql"),
+        ("db.query.text", "SELECT *\nFROM items"),
+        ("db.namespace", "shop"),
+        ("db.user", "app"),
+        ("server.address", "db"),
+        ("server.port", "5432"),
+    ];
+    let span = of("pg", SpanStatus::Ok, &query);
+    assert_eq!((span.name.as_str(), span.kind, span.subtype.as_ref()), ("SELECT FROM items", "db", "postgresql"));
+    assert_eq!((span.action.as_str(), span.outcome), ("query", Outcome::Success));
+    assert_eq!(destination::resource(span.kind, &span.destination.target), "postgresql/shop");
+    assert_eq!((span.destination.address.as_deref(), span.destination.port), (Some("db"), Some(5432)));
+    let db = span.db.expect("a database");
+    assert_eq!((db.statement.as_deref(), db.kind.as_ref()), (Some("SELECT *\nFROM items"), "sql"));
+    assert_eq!((db.instance.as_deref(), db.user.as_deref()), (Some("shop"), Some("app")));
+    assert_eq!(of("pg", SpanStatus::Error, &query).outcome, Outcome::Failure);
+}

@@ -3,6 +3,7 @@
 //! Either may come first; each waits for the other, for [`GRACE`] after the run time has caught up. What stays alone is
 //! reported as the wire shows it, and counted.
 
+mod claims;
 mod exceptions;
 mod logs;
 mod numbering;
@@ -62,6 +63,8 @@ pub(super) struct Called {
 pub(super) struct Carried {
     pub(super) trace: TraceId,
     pub(super) span: SpanId,
+    /// The trace is recorded.
+    pub(super) sampled: bool,
 }
 
 /// What the run time knows of a call.
@@ -91,6 +94,12 @@ struct Call {
     announced: Option<Option<CallBegan>>,
     /// It was sent in one write with others.
     shared: bool,
+    /// When it began.
+    opened: Nanos,
+    /// The span that it is.
+    span: Option<SpanId>,
+    /// It may be one of several spans, which are told without it.
+    doubted: bool,
     /// The wire has seen it to its end.
     over: Option<Box<Called>>,
 }
@@ -135,7 +144,10 @@ pub(super) struct Bridged {
     calls: HashMap<RequestKey, Call>,
     undecided: VecDeque<(Nanos, u32, RequestKey)>,
     over: VecDeque<(Nanos, RequestKey)>,
+    /// Calls by the spans they are: as they carried, or as the spans said.
     carriers: HashMap<SpanId, RequestKey>,
+    /// Calls by our port of their connection, oldest first.
+    ports: HashMap<u16, VecDeque<RequestKey>>,
     spans: HashMap<SpanId, Box<SpanEnded>>,
     /// The last announced call of each database session whose calls are announced.
     sessions: HashMap<u64, CallBegan>,
@@ -168,6 +180,7 @@ impl Bridged {
             undecided: VecDeque::new(),
             over: VecDeque::new(),
             carriers: HashMap::new(),
+            ports: HashMap::new(),
             spans: HashMap::new(),
             sessions: HashMap::new(),
             closed: VecDeque::new(),
@@ -188,6 +201,7 @@ impl Bridged {
         Detail {
             requests: hidden(self.unseen, self.seen),
             statements: hidden(self.threads.unfollowed, self.threads.followed),
+            ..Detail::default()
         }
     }
 
@@ -209,6 +223,7 @@ impl Bridged {
             return Some((answered, Some(ended)));
         }
         self.answered.push_back((answered.exchange.closed.time, key));
+        self.numbering.answered(key, answered.exchange.closed.time);
         request.answered = Some(answered);
         None
     }
@@ -253,17 +268,20 @@ impl Bridged {
     }
 
     /// The wire saw a call begin.
-    pub(super) fn call_opened(&mut self, key: RequestKey, tid: u32, time: Nanos) {
+    /// `port`: our port of its connection.
+    pub(super) fn call_opened(&mut self, key: RequestKey, port: u16, tid: u32, time: Nanos) {
         self.threads.opened(tid, time, key.connection);
         self.undecided.push_back((time, tid, key));
-        self.calls.insert(key, Call::default());
+        self.calls.insert(key, Call { opened: time, ..Call::default() });
+        if self.detail.connections {
+            self.offer(port, key);
+        }
     }
 
     /// A call carries a trace context: the run time will call it by this span.
     pub(super) fn call_carries(&mut self, key: RequestKey, carried: Carried) {
-        if !self.calls.contains_key(&key) {
-            return;
-        }
+        let Some(call) = self.calls.get_mut(&key) else { return };
+        call.span = Some(carried.span);
         if let Some(before) = self.carriers.insert(carried.span, key) {
             // The same call again: redirected, or sent on another connection.
             self.calls.remove(&before);
@@ -285,10 +303,10 @@ impl Bridged {
         self.calls.remove(&key);
     }
 
-    /// The run time told of a span.
-    pub(super) fn span_ended(&mut self, ended: Box<SpanEnded>) -> Told {
+    /// The run time told of a span that ended at `time`.
+    pub(super) fn span_ended(&mut self, ended: Box<SpanEnded>, time: Nanos) -> Told {
         let id = ended.context.span;
-        let Some(key) = self.carriers.get(&id).copied() else {
+        let Some(key) = self.carriers.get(&id).copied().or_else(|| self.claim(&ended, time)) else {
             return Told::NoCall(ended);
         };
         self.spans.insert(id, ended);
@@ -351,6 +369,7 @@ impl Bridged {
             self.sessions.remove(&connection);
         }
         alone.exceptions = self.exceptions.overdue(before);
+        self.forget_ports();
         self.numbering.forget_closed(before);
         self.tree.forget_before(time);
         alone
@@ -371,8 +390,11 @@ impl Bridged {
     fn known(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
         let call = self.calls.get(&key)?;
         let over = call.over.as_ref()?;
-        let known = match (over.carried, &over.exchange.payload) {
-            (Some(carried), _) => Known::Span(self.spans.remove(&carried.span)?),
+        let known = match (call.span, &over.exchange.payload) {
+            (Some(span), _) => Known::Span(self.spans.remove(&span)?),
+            (None, _) if call.doubted => Known::Internal,
+            // It may be told of later.
+            (None, _) if self.detail.connections => return None,
             (None, Payload::Http(_)) => Known::Nothing,
             // The run time tells of the statement itself.
             (None, Payload::Sql(_)) if self.detail.statements => Known::Internal,
@@ -395,17 +417,19 @@ impl Bridged {
     }
 
     fn give_up(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
-        let known = if self.sessions.contains_key(&key.connection) { Known::Internal } else { Known::Nothing };
+        let doubted = self.calls.get(&key).is_some_and(|call| call.doubted);
+        let internal = doubted || self.sessions.contains_key(&key.connection);
+        let known = if internal { Known::Internal } else { Known::Nothing };
         Some((self.take(key)?, known))
     }
 
     fn take(&mut self, key: RequestKey) -> Option<Box<Called>> {
-        let called = self.calls.remove(&key)?.over?;
-        if let Some(carried) = called.carried {
-            self.carriers.remove(&carried.span);
-            self.spans.remove(&carried.span);
+        let Call { span, over, .. } = self.calls.remove(&key)?;
+        if let Some(span) = span {
+            self.carriers.remove(&span);
+            self.spans.remove(&span);
         }
-        Some(called)
+        over
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! It names the peer's port, and usually a name and a number: the server's own name of the connection and the request's
 //! place on it. The port leads to the connection once; from then on name and number decide alone, whatever overlaps in
-//! time. Without a number, only a connection with exactly one open request is certain.
+//! time. Without a number, the request that had begun last is certain if those before it had been answered by then.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -26,13 +26,22 @@ pub(super) struct Numbering {
 #[derive(Debug)]
 struct Served {
     port: u16,
-    open: VecDeque<(u64, Nanos)>,
+    open: VecDeque<Open>,
     /// The server's number of our request 0, once it is known.
     base: Option<u64>,
     /// What it may be, by the messages so far.
     guess: Option<Guess>,
     name: Option<String>,
     closed: Option<Nanos>,
+}
+
+/// A request that has not been told of.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    serial: u64,
+    opened: Nanos,
+    /// When the wire saw its answer end.
+    answered: Option<Nanos>,
 }
 
 /// What the numbers of a connection may count from.
@@ -71,7 +80,15 @@ impl Numbering {
         if served.open.len() == MOST_OPEN {
             served.open.pop_front();
         }
-        served.open.push_back((serial, time));
+        served.open.push_back(Open { serial, opened: time, answered: None });
+    }
+
+    /// The wire saw a request's answer end.
+    pub(super) fn answered(&mut self, key: RequestKey, time: Nanos) {
+        let open = self.served.get_mut(&key.connection).map(|served| &mut served.open);
+        if let Some(open) = open.into_iter().flatten().find(|open| open.serial == key.serial) {
+            open.answered = Some(time);
+        }
     }
 
     /// The run time told of a request: which one it is, if that is certain. Learns the connection's name by it.
@@ -85,7 +102,7 @@ impl Numbering {
     pub(super) fn again(&mut self, time: Nanos, ended: &RequestEnded) -> Option<RequestKey> {
         let (connection, serial) = self.locate(time, ended)?;
         let served = self.served.get_mut(&connection)?;
-        served.open.retain(|(open, _)| *open != serial);
+        served.open.retain(|open| open.serial != serial);
         if let (Some((name, ordinal)), None) = (&ended.ordinal, &served.name) {
             served.base = ordinal.checked_sub(serial);
             served.name = Some(name.clone());
@@ -102,7 +119,7 @@ impl Numbering {
     /// Nobody waits for this request any more.
     pub(super) fn given_up(&mut self, key: RequestKey) {
         if let Some(served) = self.served.get_mut(&key.connection) {
-            served.open.retain(|(open, _)| *open != key.serial);
+            served.open.retain(|open| open.serial != key.serial);
         }
     }
 
@@ -173,13 +190,13 @@ impl Numbering {
 
 impl Served {
     fn has(&self, serial: u64, time: Nanos) -> bool {
-        self.open.iter().any(|(open, opened)| *open == serial && *opened <= time)
+        self.open.iter().any(|open| open.serial == serial && open.opened <= time)
     }
 
     /// A message of the request with this number came.
     fn narrow(&mut self, name: &str, ordinal: u64, time: Nanos) {
-        let begun = self.open.iter().filter(|(_, opened)| *opened <= time);
-        let possible: Vec<u64> = begun.filter_map(|(serial, _)| ordinal.checked_sub(*serial)).collect();
+        let begun = self.open.iter().filter(|open| open.opened <= time);
+        let possible: Vec<u64> = begun.filter_map(|open| ordinal.checked_sub(open.serial)).collect();
         let before = self.guess.take().filter(|guess| guess.name == name);
         let agreeing = before.and_then(|guess| {
             let both: Vec<u64> = guess.bases.into_iter().filter(|base| possible.contains(base)).collect();
@@ -201,9 +218,11 @@ impl Served {
             (Some(ordinal), Some(base)) => ordinal.checked_sub(base).filter(|serial| self.has(*serial, time)),
             (Some(_), None) => None,
             (None, _) => {
-                let mut open = self.open.iter().filter(|(_, opened)| *opened <= time);
-                let (serial, _) = open.next()?;
-                open.next().is_none().then_some(*serial)
+                // The last that had begun, if those before it were over by then: one request after the other.
+                let mut begun = self.open.iter().rev().filter(|open| open.opened <= time);
+                let last = begun.next()?;
+                let over = |open: &Open| open.answered.is_some_and(|answered| answered <= last.opened);
+                begun.all(over).then_some(last.serial)
             }
         }
     }
@@ -307,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_number_only_one_open_request_is_certain() {
+    fn without_a_number_one_request_after_the_other_is_certain() {
         let mut numbering = Numbering::default();
         numbering.opened(connection(1, 40_000, true), 0, 10);
         assert_eq!(numbering.ended(5, &ended(40_000, None)), None, "it had not begun");
@@ -315,7 +334,9 @@ mod tests {
         assert_eq!(numbering.ended(12, &ended(40_000, None)), key(1, 0));
         numbering.opened(connection(1, 40_000, true), 1, 20);
         numbering.opened(connection(1, 40_000, true), 2, 21);
-        assert_eq!(numbering.ended(30, &ended(40_000, None)), None);
+        assert_eq!(numbering.ended(30, &ended(40_000, None)), None, "both are under way");
+        numbering.answered(RequestKey { connection: 1, serial: 1 }, 21);
+        assert_eq!(numbering.ended(30, &ended(40_000, None)), key(1, 2), "nobody told of the one before");
     }
 
     #[test]

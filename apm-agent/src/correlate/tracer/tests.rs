@@ -239,7 +239,7 @@ fn what_the_wire_hides_is_asked_for_and_told() {
         stage.say(time, hidden(None));
     }
     stage.say(3 * SECOND, Said::Heard);
-    let wanted = Detail { requests: true, statements: false };
+    let wanted = Detail { requests: true, ..Detail::default() };
     assert_eq!(stage.tracer.take_widened().collect::<Vec<_>>(), [(PID, wanted)]);
     stage.say(3 * SECOND, Said::Began(wanted));
     let facts = RequestFacts {

@@ -12,6 +12,7 @@ use crate::{
     correlate::{SpanId, trace_context},
     exchange::{Exchange, Nanos, Payload, SqlOperation},
     metadata::ServiceInstance,
+    runtime::node,
 };
 
 impl Tracer {
@@ -51,7 +52,7 @@ impl Tracer {
             }
             Said::SpanEnded(ended) => {
                 self.heard(pid, time);
-                match self.bridged.get_mut(&pid).map(|bridged| bridged.span_ended(ended.clone())) {
+                match self.bridged.get_mut(&pid).map(|bridged| bridged.span_ended(ended.clone(), time)) {
                     Some(Told::Call(called, span)) => self.call_joined(pid, *called, Known::Span(span)),
                     Some(Told::NoCall(span)) => self.span_alone(pid, &span, time),
                     Some(Told::Waits) | None => {}
@@ -212,6 +213,10 @@ impl Tracer {
                 let parent = context.parent.map(|parent| (context.trace, parent, context.sampled));
                 (parent, Some(context.span))
             }
+            Known::Nothing if carried.is_some_and(|carried| !carried.sampled) => {
+                self.counters.requests_unsampled += 1;
+                return;
+            }
             Known::Nothing => (None, None),
         };
         let Some((trace, parent, sampled)) = context else {
@@ -230,7 +235,8 @@ impl Tracer {
         let place = Place { trace, id, parent: Some(parent), sample_rate };
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, None, start, duration(&exchange));
-        let error = self.sql_failure(&exchange).or_else(|| self.exception_in(pid, id));
+        // The run time's exception has a stack; the database's words are the same.
+        let error = self.exception_in(pid, id).or_else(|| self.sql_failure(&exchange));
         self.hold(pid, &instance, parent, Held { span, propagated, error });
     }
 
@@ -300,7 +306,8 @@ impl Tracer {
         let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
         if matches!(ended.kind, SpanKind::Client | SpanKind::Producer) && !ended.remote_parent {
             let span = activity::span(ended, start, None, sample_rate);
-            let carried = Carried { trace: ended.context.trace, span: ended.context.span };
+            let Context { trace, span: id, sampled, .. } = ended.context;
+            let carried = Carried { trace, span: id, sampled };
             self.counters.calls_without_parent += 1;
             self.exit_transaction(instance, span, Some(carried), None);
             return;
@@ -398,11 +405,12 @@ fn is_housekeeping(exchange: &Exchange) -> bool {
         || statement.starts_with(NPGSQL_RESET)
 }
 
-/// The request's route: as the run time names it, else the path (Elastic's .NET agent does so), else, when nothing was
-/// found at that path, none.
+/// The request's route: as the run time names it; else the path (Elastic's .NET agent does so, that for Node.js does not),
+/// unless nothing was found at that path.
 fn route_of(answered: &Answered, ended: &RequestEnded) -> Option<String> {
     let path = url::path(&answered.http.target);
     let named = ended.route.as_ref().and_then(|known| route::name(known, path));
     let found = ended.route.is_some() || answered.http.status != Some(404);
-    named.or_else(|| found.then(|| path.to_owned()))
+    let by_path = found && answered.instance.agent_name != node::AGENT_NAME;
+    named.or_else(|| by_path.then(|| path.to_owned()))
 }

@@ -341,7 +341,7 @@ mod tests {
         metrics_interval: Some(Duration::from_secs(30)),
         log_errors: true,
         logs: false,
-        detail: Detail { requests: false, statements: false },
+        detail: Detail { requests: false, statements: false, connections: false },
     };
 
     fn asked(major: u32) -> Vec<String> {
@@ -390,7 +390,7 @@ mod tests {
 
     #[test]
     fn fits_into_a_message() {
-        let detail = Detail { requests: true, statements: true };
+        let detail = Detail { requests: true, statements: true, ..Detail::default() };
         let session = session(&Wanted { detail, embedded: Some("sqlite"), ..ALL });
         assert!(!session.stack_walk && !session.rundown);
         // UTF-16, in a message of at most 64 KiB.

@@ -12,7 +12,7 @@ use crate::{
     bridge::{CallBegan, Detail, Said},
     config::BridgeSwitches,
     process::Process,
-    runtime::{Bridge, BridgeSettings, Line},
+    runtime::{Bridge, Kit, Line},
 };
 
 /// Time for each step of asking for a session.
@@ -41,7 +41,15 @@ impl Bridge for EventPipe {
         switches.dotnet
     }
 
-    fn talk(&self, process: &Process, settings: &BridgeSettings, line: &mut Line) -> Result<(), String> {
+    fn outlook(&self, process: &Process) -> String {
+        match Port::find(process) {
+            Ok(_) => "a session is asked for on its diagnostics port".into(),
+            Err(absence) => format!("none: {absence}"),
+        }
+    }
+
+    fn talk(&self, process: &Process, kit: &Kit, line: &mut Line) -> Result<(), String> {
+        let settings = &kit.settings;
         let Some(port) = find(process, line).map_err(|absence| absence.to_string())? else {
             return Ok(());
         };

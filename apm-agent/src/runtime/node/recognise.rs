@@ -3,10 +3,16 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Detected, Named, Runtime, Subject, is_version};
-use crate::binary::Binary;
+use crate::{
+    binary::Binary,
+    runtime::{Detected, Named, Runtime, Subject, is_version},
+};
 
-pub(super) struct NodeJs;
+/// `service.agent.name` of the agent whose pages Kibana shows.
+pub const AGENT_NAME: &str = "nodejs";
+
+/// The run time.
+pub struct NodeJs;
 
 /// Options of node that take the next argument as their value.
 const WITH_VALUE: [&str; 9] =
@@ -34,7 +40,7 @@ impl Runtime for NodeJs {
             subject.mapped_binary("libnode.so").as_ref().and_then(version)
         };
         Some(Detected {
-            agent_name: "nodejs",
+            agent_name: AGENT_NAME,
             language: Some(("javascript".into(), None)),
             runtime: version.map(|version| ("node".into(), version)),
             architecture: if cfg!(target_arch = "x86_64") { "x64" } else { "arm64" },
@@ -56,8 +62,8 @@ impl Runtime for NodeJs {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "TLS: node has OpenSSL inside, and it is not hooked yet; encrypted connections give no transactions and spans",
-            "one thread serves all requests, so a call is linked to its request only while no other request is open; others are told as transactions of their own",
+            "what the script in the process does not tell (`node_bridge`) comes from the wire alone: where it is refused there are no parents, routes and exceptions, and nothing of what TLS hides",
+            "node itself writes \"Debugger listening\" and three to four lines more to standard error each time the script is put in",
         ]
     }
 }

@@ -1,0 +1,98 @@
+//! Libraries of Node.js whose calls our script tells of (`runtime::node`): their spans become what Elastic's Node.js agent
+//! sends.
+
+use std::borrow::Cow;
+
+use super::{
+    super::{
+        DbContext, Destination, HttpCall, Outcome, ServiceTarget,
+        destination::{self, Addresses, Called},
+        sql,
+        truncation::{LONG_FIELD, truncate},
+        url,
+    },
+    Attributes, Parts, name, outcome, status,
+};
+use crate::{bridge::SpanEnded, exchange::Http};
+
+/// What a library speaks.
+#[derive(Clone, Copy)]
+enum Speaks {
+    Http,
+    Sql(&'static str),
+}
+
+/// The script's names of libraries.
+const LIBRARIES: &[(&str, Speaks)] =
+    &[("http", Speaks::Http), ("undici", Speaks::Http), ("pg", Speaks::Sql("postgresql"))];
+
+/// `None`: the source is not one of them.
+pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
+    let attributes = Attributes(&ended.attributes);
+    let (_, speaks) = LIBRARIES.iter().find(|(library, _)| *library == ended.source)?;
+    match *speaks {
+        Speaks::Http => Some(http(ended, attributes)),
+        Speaks::Sql(system) => Some(query(ended, attributes, system)),
+    }
+}
+
+/// The name has the port when the caller wrote one.
+fn http(ended: &SpanEnded, attributes: Attributes<'_>) -> Parts {
+    let method = attributes.method().unwrap_or_default();
+    let full = attributes.url().unwrap_or_default();
+    let url = url::of_call(&Http { target: full.to_owned(), ..Http::default() }, &Addresses::default());
+    let http_status = attributes.http_status();
+    Parts {
+        name: format!("{method} {}", url.written),
+        kind: "external",
+        subtype: "http".into(),
+        action: method.to_owned(),
+        outcome: match http_status {
+            Some(100..400) => Outcome::Success,
+            Some(_) => Outcome::Failure,
+            None => outcome(status(ended)),
+        },
+        destination: Destination {
+            address: Some(url.host.clone()),
+            port: Some(url.port),
+            target: ServiceTarget { kind: "http".into(), name: Some(url.host_and_port()) },
+        },
+        http: Some(HttpCall { url: url.full, method: method.to_owned(), status: http_status }),
+        ..Parts::default()
+    }
+}
+
+/// A failed query is a failure; Elastic's agent calls it a success.
+fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) -> Parts {
+    let statement = attributes.statement();
+    let signature = statement.map(sql::signature).filter(|signature| !signature.is_empty());
+    let db = DbContext {
+        instance: attributes.db_instance(system).map(str::to_owned),
+        statement: statement.map(|text| truncate(text, LONG_FIELD).into_owned()),
+        kind: Cow::Borrowed("sql"),
+        user: attributes.db_user().map(str::to_owned),
+        rows_affected: None,
+    };
+    database(ended, attributes, system, signature.unwrap_or_else(|| name(ended)), "query", db)
+}
+
+fn database(
+    ended: &SpanEnded,
+    attributes: Attributes<'_>,
+    system: &'static str,
+    name: String,
+    action: &str,
+    db: DbContext,
+) -> Parts {
+    let target = destination::service_target("db", system, Called::Database(db.instance.as_deref()));
+    Parts {
+        name,
+        kind: "db",
+        subtype: Cow::Borrowed(system),
+        action: action.to_owned(),
+        outcome: outcome(status(ended)),
+        destination: Destination { target, ..attributes.destination() },
+        db: Some(db),
+        ..Parts::default()
+    }
+}

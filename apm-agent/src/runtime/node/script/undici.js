@@ -1,0 +1,38 @@
+// `fetch`, and undici from the registry: all copies of it publish to the same channels.
+
+function callUndici () {
+  const spans = new WeakMap()
+  subscribe('undici:request:create', ({ request }) => {
+    const transaction = current()
+    if (transaction === undefined) return
+    const span = new Span('undici', request.method, transaction)
+    span.url = `${request.origin}${request.path}`
+    spans.set(request, span)
+    if (!sendsTraceparent(request.headers)) {
+      const headers = carried(transaction, span.id)
+      for (let i = 0; i < headers.length; i += 2) request.addHeader(headers[i], headers[i + 1])
+    }
+  })
+  subscribe('undici:client:sendHeaders', ({ request, socket }) => {
+    const span = spans.get(request)
+    if (span) span.port = portOf(socket)
+  })
+  subscribe('undici:request:headers', ({ request, response }) => {
+    const span = spans.get(request)
+    if (span) span.status = response.statusCode
+  })
+  subscribe('undici:request:trailers', ({ request }) => {
+    const span = spans.get(request)
+    if (span) endCall(span)
+  })
+  subscribe('undici:request:error', ({ request, error }) => {
+    const span = spans.get(request)
+    if (span) endCall(span, error)
+  })
+}
+
+// Headers are a text in undici 5, names and values one after the other since.
+function sendsTraceparent (headers) {
+  if (typeof headers === 'string') return /^traceparent:/im.test(headers)
+  return headerIn(headers, 'traceparent') !== undefined
+}

@@ -1,0 +1,125 @@
+//! What the script's records mean.
+
+use std::collections::HashMap;
+
+use super::{
+    record::{Batch, Facts, Failure, Record, Request, Span},
+    stack,
+};
+use crate::{
+    bridge::{RequestEnded, RequestFacts, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown},
+    clock::Clock,
+    exchange::Nanos,
+};
+
+/// Most threads of JavaScript whose records are counted.
+const MOST_THREADS: usize = 4096;
+
+/// Half of all numbers: what is further ahead lies behind.
+const HALF: u32 = 1 << 31;
+
+/// Turns the records of one process into messages.
+#[derive(Debug, Default)]
+pub struct Telling {
+    /// Number of the next record of each thread.
+    next: HashMap<u32, u32>,
+    /// Records that were lost or could not be read, since this was last set to 0.
+    pub lost: u64,
+}
+
+impl Telling {
+    /// What a batch says. Bytes that are none count as lost.
+    pub fn told(&mut self, batch: &[u8], clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
+        let Some(batch) = Batch::read(batch) else {
+            self.lost += 1;
+            return;
+        };
+        let mut number = batch.first;
+        // A script begins with 0; what it told before we came was not for us.
+        if let Some(next) = self.next.get(&batch.thread).filter(|_| number != 0) {
+            let missing = number.wrapping_sub(*next);
+            self.lost += u64::from(if missing < HALF { missing } else { 0 });
+        }
+        for record in batch.records() {
+            number = number.wrapping_add(1);
+            match record {
+                Some(record) => tell(&record, clock, say),
+                None => self.lost += 1,
+            }
+        }
+        if self.next.len() >= MOST_THREADS && !self.next.contains_key(&batch.thread) {
+            self.next.clear();
+        }
+        self.next.insert(batch.thread, number);
+    }
+}
+
+fn tell(record: &Record<'_>, clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
+    match record {
+        Record::Request(request) => say(request.ended, Said::RequestEnded(Box::new(request_ended(request, clock)))),
+        Record::Span(span) => say(span.ended, Said::SpanEnded(Box::new(span_ended(span)))),
+        Record::Error(failure) => say(failure.time, Said::Threw(Box::new(threw(failure)))),
+        Record::Metrics { time, samples } => {
+            let samples = samples.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+            say(*time, Said::Metrics(samples));
+        }
+    }
+}
+
+fn request_ended(request: &Request<'_>, clock: Clock) -> RequestEnded {
+    RequestEnded {
+        context: Some(request.context),
+        remote_port: request.port,
+        ordinal: request.ordinal.map(|(connection, number)| (connection.to_string(), number.into())),
+        route: some(request.route).map(Route::Named),
+        exception: None,
+        facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts, clock.epoch(request.began)))),
+    }
+}
+
+fn request_facts(facts: &Facts<'_>, began: u64) -> RequestFacts {
+    RequestFacts {
+        method: facts.method.to_owned(),
+        target: facts.target.to_owned(),
+        scheme: facts.scheme.to_owned(),
+        protocol: facts.protocol.to_owned(),
+        headers: facts.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        status: Some(facts.status).filter(|status| *status != 0),
+        peer: some(facts.peer),
+        began: began.saturating_mul(1000),
+    }
+}
+
+fn span_ended(span: &Span<'_>) -> SpanEnded {
+    SpanEnded {
+        source: span.library.to_owned(),
+        name: span.name.to_owned(),
+        context: span.context,
+        remote_parent: false,
+        duration: span.ended.saturating_sub(span.began),
+        kind: SpanKind::Client,
+        status: if span.failed { SpanStatus::Error } else { SpanStatus::Ok },
+        attributes: span.attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+    }
+}
+
+fn threw(failure: &Failure<'_>) -> Threw {
+    let frames = stack::frames(failure.stack, failure.message);
+    let thrown = Thrown {
+        kind: failure.kind.to_owned(),
+        message: failure.message.to_owned(),
+        code: some(failure.code),
+        // Empty where there is none: the rule of other run times does not hold.
+        culprit: Some(stack::culprit(&frames).unwrap_or_default()),
+        frames,
+        causes: Vec::new(),
+    };
+    Threw { context: failure.context, thrown, handled: failure.handled }
+}
+
+fn some(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+'use strict'
+// Requests at the same time, the number of each in all it does: in its path, its statements, keys and URLs.
+
+const http = require('http')
+
+const REQUESTS = Number(process.env.REQUESTS)
+const AT_ONCE = 100
+
+module.exports = async ({ load, attach, listen, get, echo, each }) => {
+  const down = await listen(echo())
+  const calls = []
+  const closing = []
+
+  const keepAlive = new http.Agent({ keepAlive: true, maxSockets: 20 })
+  calls.push(id => new Promise((resolve, reject) => {
+    http.get({ host: '127.0.0.1', port: down, path: `/down?id=${id}.`, agent: keepAlive }, response => {
+      let text = ''
+      response.on('data', piece => { text += piece }).on('end', () => resolve(check(id, JSON.parse(text))))
+    }).on('error', reject)
+  }))
+  calls.push(async id => check(id, await (await fetch(`http://127.0.0.1:${down}/down?id=${id}.`)).json()))
+
+  const heard = new Map()
+  function check (id, { target, headers }) {
+    if (!target.includes(`id=${id}.`)) throw new Error(`${target} is not for ${id}`)
+    const [, trace, span] = headers.traceparent.split('-')
+    heard.set(span, [trace, id])
+  }
+
+  if (process.env.PGPORT) {
+    const { Pool } = load('pg')
+    const pool = new Pool({ host: '127.0.0.1', port: Number(process.env.PGPORT), user: 'postgres', database: 'postgres', max: 10 })
+    closing.push(() => pool.end())
+    calls.push(id => pool.query(`SELECT 'id=${id}.' AS promise`))
+    calls.push(id => new Promise((resolve, reject) => {
+      pool.query(`SELECT 'id=${id}.' AS callback`, error => {
+        if (error) return reject(error)
+        // Made in a callback that a pool has called.
+        pool.query(`SELECT 'id=${id}.' AS nested`).then(resolve, reject)
+      })
+    }))
+    calls.push(async id => {
+      const client = await pool.connect()
+      try { await client.query(`SELECT 'id=${id}.' AS checked`) } finally { client.release() }
+    })
+  }
+
+  const server = http.createServer(async (request, response) => {
+    const id = Number(/id=(\d+)/.exec(request.url)[1])
+    try {
+      await new Promise(resolve => setTimeout(resolve, Math.random() * 3))
+      await Promise.all(calls.map(call => call(id)))
+      for (const call of calls) await call(id)
+      response.end('ok')
+    } catch (error) {
+      response.statusCode = 500
+      response.end(error.stack)
+    }
+  })
+  const port = await listen(server)
+  const clients = new http.Agent({ keepAlive: true, maxSockets: AT_ONCE })
+  const ask = async id => {
+    const { status, body } = await get(port, `/work?id=${id}.`, { agent: clients })
+    if (status !== 200) throw new Error(body)
+  }
+  attach()
+  await each(REQUESTS, AT_ONCE, ask)
+  await Promise.all(closing.map(close => close()))
+  return { requests: REQUESTS, calls: calls.length * 2, heard: [...heard].map(([span, [trace, id]]) => [trace, span, id]) }
+}

@@ -1,0 +1,51 @@
+//! The Express service of `tests/apps/node/web.js`, on any major of Node.js.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::{
+    agent::Agent,
+    http,
+    node::{Libraries, Major},
+    place,
+    postgres::Postgres,
+    programs::Program,
+    wait,
+};
+
+/// What the agent logs when its script is in a process.
+pub const LISTENING: &str = "a script in Node.js";
+
+/// Starts the service.
+///
+/// # Errors
+/// If it does not start.
+pub fn start(major: Major, database: &Postgres) -> Result<Program> {
+    start_with(major, database, &[], &[])
+}
+
+/// Starts the service with options of node, and variables.
+///
+/// # Errors
+/// If it does not start.
+pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables: &[(&str, &str)]) -> Result<Program> {
+    let port = http::free_port()?;
+    let mut command = Command::new(major.program());
+    command.args(options).arg(place::app("node/web.js"));
+    command.env("NODE_PATH", Libraries::Older.modules()).env("PORT", port.to_string());
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", database.port());
+    command.env("DATABASE_URL", url).envs(variables.iter().copied());
+    let mut program = Program::run(&format!("Node.js {}", major.0), &command, &[], port)?;
+    program.wait_until_open()?;
+    Ok(program)
+}
+
+/// Waits until the agent's script has come into so many processes since the agent began.
+///
+/// # Errors
+/// If that takes too long.
+pub fn listens(agent: &Agent, processes: usize) -> Result<()> {
+    let enough = || agent.output().matches(LISTENING).count() >= processes;
+    wait::until("the script to be in", wait::PATIENCE, || enough().then_some(())).with_context(|| agent.output())
+}

@@ -1,0 +1,56 @@
+//! Names of requests, and errors that frameworks deal with.
+
+use super::*;
+
+/// Express' routes as the application wrote them, whatever they are mounted under.
+#[test]
+fn express_routes_are_named() -> Result<()> {
+    on_each(|major, libraries| {
+        let ran = with_script("express.js", major, libraries)?.succeed()?;
+        let told = Told::by(&ran)?;
+        let expected = [
+            ("/", "/", 200),
+            ("/items/7", "/items/:id", 200),
+            ("/files/12", r"/^\/files\/\d+$", 200),
+            ("/static/run.js", "static file", 200),
+            ("/shops/a/", "/shops/:shop", 200),
+            // The shop is called like a part of the path.
+            ("/shops/orders/orders/9", "/shops/:shop/orders/:order", 200),
+            ("/other/b/orders/9", "/other/:shop/orders/:order", 200),
+            ("/admin/users/root", "/admin/users/:user", 200),
+            ("/health/deep", "/health", 200),
+            ("/twice", "/twice", 200),
+            ("/boom/sync", "/boom/sync", 500),
+            ("/boom/next", "/boom/next", 500),
+            ("/boom/handled", "/boom/handled", 418),
+            ("/none", "", 404),
+        ];
+        for (target, name, status) in expected {
+            let request = told.request(target)?;
+            ensure!(route(request) == name, "{target} is {:?}", request.route);
+            ensure!(request.facts.as_ref().is_some_and(|facts| facts.status == Some(status)), "{target}: {request:?}");
+            ensure!(ran.result["statuses"][target] == status, "{target}: {}", ran.result["statuses"]);
+        }
+        express_errors(&told)
+    })
+}
+
+fn express_errors(told: &Told) -> Result<()> {
+    for (target, kind, message, code) in [
+        ("/boom/sync", "TypeError", "sync", None),
+        ("/boom/next", "RangeError", "next", None),
+        ("/boom/handled", "Error", "handled", Some("E_SHOP")),
+    ] {
+        let [threw] = told.errors_in(target)?[..] else { anyhow::bail!("{target}: {:?}", told.errors_in(target)?) };
+        let thrown = &threw.thrown;
+        ensure!(threw.handled && thrown.kind == kind && thrown.message == message, "{threw:?}");
+        ensure!(thrown.code.as_deref() == code, "{threw:?}");
+        let culprit = thrown.culprit.as_deref().unwrap_or_default();
+        ensure!(culprit.contains("express.js"), "{culprit}");
+        let first = thrown.frames.first().context("a stack")?;
+        ensure!(!first.library && first.line.is_some(), "{first:?}");
+        ensure!(thrown.frames.iter().any(|frame| frame.library) || target == "/boom/next", "{:?}", thrown.frames);
+    }
+    ensure!(told.errors().count() == 3, "each is told once");
+    Ok(())
+}
