@@ -1,3 +1,3 @@
-module apm-agent/tests/apps/go-reader
+module example.com/go-reader
 
 go 1.19

@@ -13,7 +13,7 @@ const DEEPEST: usize = 64;
 /// A function that an address is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Import path and name, such as `net/http.(*conn).serve`.
+    /// Import path and name as Go prints it, such as `net/http.(*conn).serve`; `[...]` for arguments of types.
     pub function: String,
     /// File as the compiler was given it, shortened by `-trimpath`; empty when unknown.
     pub file: String,
@@ -90,7 +90,7 @@ fn push_frames(table: &Table, address: u64, frames: &mut Vec<Frame>) -> Option<(
         let call = call.and_then(|index| lines.inlined(image, &record, index));
         let name = call.map_or_else(|| table.name(&entry), |call| table.name_at(call.name))?;
         frames.push(Frame {
-            function: names::plain(&name).into_owned(),
+            function: names::printed(&names::plain(&name)),
             file: lines.file(image, &record, offset).unwrap_or_default(),
             line: lines.line(image, &record, offset).unwrap_or_default(),
             is_inlined: call.is_some(),

@@ -18,6 +18,14 @@ pub(super) fn plain(name: &str) -> Cow<'_, str> {
     if name.contains("%2e") { Cow::Owned(name.replace("%2e", ".")) } else { Cow::Borrowed(name) }
 }
 
+/// The name as Go prints it in stack traces: arguments of types are left out.
+pub(super) fn printed(plain: &str) -> String {
+    match (plain.split_once('['), plain.rsplit_once(']')) {
+        (Some((start, _)), Some((_, end))) => format!("{start}[...]{end}"),
+        _ => plain.to_string(),
+    }
+}
+
 /// Equal for names that may mean the same.
 pub(super) fn key(plain: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -77,6 +85,13 @@ mod tests {
         }
         assert!(same("gopkg.in/yaml.v3.Node", &plain("gopkg.in/yaml%2ev3.Node")));
         assert!(same("a/v9/b.C", "a/b.C"));
+    }
+
+    #[test]
+    fn names_are_printed_as_go_does() {
+        assert_eq!(printed("sync.(*Pool[go.shape.int]).Get"), "sync.(*Pool[...]).Get");
+        assert_eq!(printed("a.Map[b.C[d],e]"), "a.Map[...]");
+        assert_eq!(printed("net/http.(*conn).serve"), "net/http.(*conn).serve");
     }
 
     #[test]
