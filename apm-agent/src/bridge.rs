@@ -37,6 +37,10 @@ pub enum Said {
     SpanEnded(Box<SpanEnded>),
     /// An exception was thrown, and it is worth a report: a request's error page shows it, or nobody caught it.
     Threw(Box<Threw>),
+    /// A goroutine panicked: what becomes of it is told later.
+    Panicked(Box<Panicked>),
+    /// A goroutine's last panic was recovered.
+    Recovered(Recovered),
     /// The program logged something.
     Logged(Box<Logged>),
     /// Values the run time measured of itself, by their metrics' names; counts are those of the interval.
@@ -96,6 +100,37 @@ pub struct Threw {
     pub thrown: Thrown,
     /// The program dealt with it.
     pub handled: bool,
+}
+
+/// A goroutine panicked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Panicked {
+    /// Number of the goroutine.
+    pub goroutine: u64,
+    /// The request it handles, by the name its run time gave it; 0: none.
+    pub request: u64,
+    /// What it panicked with, and where.
+    pub thrown: Thrown,
+}
+
+/// A panic was recovered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// Number of the goroutine.
+    pub goroutine: u64,
+    /// By whom.
+    pub by: Recoverer,
+}
+
+/// Who recovers a panic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Recoverer {
+    /// The server, which gives up the connection: nobody else did.
+    Server,
+    /// A library of the language, which panicked for its own ends.
+    Language,
+    /// The program.
+    Program,
 }
 
 /// A record of the program's log.

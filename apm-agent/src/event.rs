@@ -7,7 +7,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use apm_common::event::{self as wire, kind};
+use apm_common::{
+    event::{self as wire, kind},
+    limits::{PANIC_FRAMES, PANIC_TEXT_BYTES, PANIC_WORDS},
+};
 
 use crate::build::destination::Endpoint;
 
@@ -41,6 +44,15 @@ pub enum Event<'a> {
         request: u64,
         /// The route.
         text: &'a str,
+    },
+    /// A goroutine panics.
+    Panic(Box<Panic<'a>>),
+    /// A goroutine's panic was recovered.
+    Recovered {
+        /// Number of the goroutine.
+        goroutine: u64,
+        /// Address in the function that goes on.
+        resumed_at: u64,
     },
     /// A connection seen for the first time.
     Open(Connection),
@@ -86,6 +98,23 @@ pub enum Event<'a> {
         /// Wait status.
         exit_code: u32,
     },
+}
+
+/// A goroutine that panics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Panic<'a> {
+    /// The request it handles; 0: none.
+    pub request: u64,
+    /// Its number.
+    pub goroutine: u64,
+    /// Address of the value's type.
+    pub value_type: u64,
+    /// The value's first words, or those of what it points to.
+    pub words: [u64; PANIC_WORDS],
+    /// A text, if the type begins with one.
+    pub text: &'a [u8],
+    /// Addresses on its stack, innermost first.
+    pub stack: Vec<u64>,
 }
 
 /// A connection's addresses and role.
@@ -173,6 +202,8 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             Event::Route { request, text: str::from_utf8(reader.0.get(..usize::try_from(length).ok()?)?).ok()? }
         }
         kind::WRITTEN => Event::Written { batch: reader.0.get(..usize::try_from(header.len).ok()?)? },
+        kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
+        kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
         _ => return None,
     };
     Some((header, event))
@@ -183,6 +214,19 @@ pub fn set_role(record: &mut [u8], role: u8) {
     if let Some(byte) = record.get_mut(wire::ROLE_OFFSET) {
         *byte = role;
     }
+}
+
+fn panic<'a>(reader: &mut Reader<'a>) -> Option<Panic<'a>> {
+    let (request, goroutine, value_type) = (reader.u64()?, reader.u64()?, reader.u64()?);
+    let mut words = [0; PANIC_WORDS];
+    for word in &mut words {
+        *word = reader.u64()?;
+    }
+    let (length, frames) = (usize::try_from(reader.u64()?).ok()?, usize::try_from(reader.u64()?).ok()?);
+    let (text, stack) = reader.0.split_at_checked(PANIC_TEXT_BYTES)?;
+    let mut reader = Reader(stack);
+    let stack = (0..frames.min(PANIC_FRAMES)).map_while(|_| reader.u64()).collect();
+    Some(Panic { request, goroutine, value_type, words, text: text.get(..length)?, stack })
 }
 
 fn connection(reader: &mut Reader<'_>) -> Option<Connection> {

@@ -25,6 +25,7 @@ const READERS: [&str; 14] = [
     "kernel/btf.rs",
     "correlate/trace_context.rs",
     "runtime/dotnet/mod.rs",
+    "runtime/go/mod.rs",
     "runtime/node/mod.rs",
 ];
 

@@ -2,7 +2,7 @@
 //!
 //! Each record is an [`EventHeader`] followed by the body its `kind` names; a data event's payload follows its body.
 
-use crate::limits::{EXEC_PATH_BYTES, ROUTE_BYTES, UNIX_PATH_BYTES};
+use crate::limits::{EXEC_PATH_BYTES, PANIC_FRAMES, PANIC_TEXT_BYTES, PANIC_WORDS, ROUTE_BYTES, UNIX_PATH_BYTES};
 
 /// A record's body follows the header: see the type each value names.
 pub mod kind {
@@ -27,8 +27,12 @@ pub mod kind {
     pub const HANDLE: u16 = 9;
     /// A request's route is known: [`RouteBody`](super::RouteBody).
     pub const ROUTE: u16 = 10;
+    /// A goroutine panics: [`PanicBody`](super::PanicBody).
+    pub const PANIC: u16 = 11;
+    /// A goroutine's panic was recovered: [`RecoveredBody`](super::RecoveredBody).
+    pub const RECOVERED: u16 = 12;
     /// A run time wrote to its channel: `len` bytes follow the header.
-    pub const WRITTEN: u16 = 12;
+    pub const WRITTEN: u16 = 13;
 }
 
 /// Start of every record.
@@ -202,6 +206,38 @@ pub struct RouteBody {
     pub text: [u8; ROUTE_BYTES],
 }
 
+/// A goroutine that panics.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PanicBody {
+    /// The request it handles, as in [`HandleBody::request`]; 0: none.
+    pub request: u64,
+    /// Its number.
+    pub goroutine: u64,
+    /// Address of the value's type.
+    pub value_type: u64,
+    /// The value's first words, or those of what it points to.
+    pub words: [u64; PANIC_WORDS],
+    /// Bytes of `text`.
+    pub text_len: u64,
+    /// Addresses in `stack`.
+    pub frames: u64,
+    /// What lies where the first word points, as long as the second says: a text, if the type begins with one.
+    pub text: [u8; PANIC_TEXT_BYTES],
+    /// Addresses on its stack, innermost first.
+    pub stack: [u64; PANIC_FRAMES],
+}
+
+/// A panic that was recovered.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecoveredBody {
+    /// Number of the goroutine.
+    pub goroutine: u64,
+    /// Address in the function that goes on.
+    pub resumed_at: u64,
+}
+
 /// Captured, and kept by user space until it has decided.
 pub const PROCESS_PENDING: u32 = 1;
 /// Captured and reported.
@@ -231,5 +267,7 @@ const _: () = {
     assert!(size_of::<ListenBody>() == 16);
     assert!(size_of::<HandleBody>() == 16);
     assert!(size_of::<RouteBody>() == 208);
+    assert!(size_of::<PanicBody>() == 1096);
+    assert!(size_of::<RecoveredBody>() == 16);
     assert!(size_of::<ProcessEntry>() == 16);
 };

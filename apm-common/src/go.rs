@@ -31,6 +31,10 @@ pub struct GoLayout {
     pub conn_rwc: u32,
     /// `net/http.persistConn.conn`
     pub persist_conn_conn: u32,
+    /// `runtime.g._panic`
+    pub g_panic: u32,
+    /// `runtime._panic.retpc`: there from Go 1.22 on
+    pub panic_retpc: u32,
 }
 
 impl GoLayout {
@@ -47,6 +51,8 @@ impl GoLayout {
         response_conn: crate::settings::ABSENT,
         conn_rwc: crate::settings::ABSENT,
         persist_conn_conn: crate::settings::ABSENT,
+        g_panic: crate::settings::ABSENT,
+        panic_retpc: crate::settings::ABSENT,
     };
 }
 
@@ -71,6 +77,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 56);
+    assert!(size_of::<GoLayout>() == 64);
     assert!(size_of::<GoKey>() == 16);
 };

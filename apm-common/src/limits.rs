@@ -64,5 +64,14 @@ pub const GO_CONTEXT_TYPES: u32 = 16_384;
 /// the longest time are forgotten, and calls have no parent.
 pub const GO_GOROUTINES: u32 = 16_384;
 
+/// Frames of a panicking goroutine's stack.
+pub const PANIC_FRAMES: usize = 64;
+
+/// Bytes of the text a goroutine panicked with; the rest is cut off.
+pub const PANIC_TEXT_BYTES: usize = 512;
+
+/// Words of the value a goroutine panicked with.
+pub const PANIC_WORDS: usize = 4;
+
 /// Steps up a chain of Go's contexts.
 pub const GO_CONTEXT_STEPS: u32 = 24;

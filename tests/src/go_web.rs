@@ -1,6 +1,6 @@
 //! The Go service in `tests/apps/go-web`: net/http with PostgreSQL, each route calling in another way.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{io::Write as _, path::PathBuf, process::Command, thread, time::Duration};
 
 use anyhow::{Result, ensure};
 
@@ -14,6 +14,8 @@ pub enum Build {
     Fixed,
     /// At any address.
     Pie,
+    /// By another version of Go, such as `go1.22.12`.
+    Version(&'static str),
 }
 
 /// The driver behind `database/sql`.
@@ -54,14 +56,35 @@ pub fn watch(program: &Program, arguments: &[&str]) -> Result<Watch> {
     Ok(watch)
 }
 
+/// The version's tool chain is there, or can be fetched; says by name when it cannot.
+pub fn has_version(version: &str) -> bool {
+    let output =
+        Command::new("go").current_dir(place::app("go-web")).env("GOTOOLCHAIN", version).arg("version").output();
+    let is_there = output.is_ok_and(|output| output.status.success());
+    if !is_there {
+        let name = thread::current().name().unwrap_or("a test").to_owned();
+        // Written past libtest's capture, so that nothing is skipped silently.
+        let _ = writeln!(std::io::stderr(), "skipped: {name}: it needs Go's tool chain {version}");
+    }
+    is_there
+}
+
 fn compile(build: Build) -> Result<PathBuf> {
-    let (name, mode) = match build {
-        Build::Fixed => ("go-web", "exe"),
-        Build::Pie => ("go-web-pie", "pie"),
+    let (name, mode, version) = match build {
+        Build::Fixed => ("go-web".to_owned(), "exe", "local"),
+        Build::Pie => ("go-web-pie".to_owned(), "pie", "local"),
+        Build::Version(version) => (format!("go-web-{version}"), "exe", version),
     };
     let program = place::build()?.join(name);
     let mut command = Command::new("go");
-    command.current_dir(place::app("go-web")).args(["build", "-trimpath", "-ldflags=-s -w", "-buildmode", mode, "-o"]);
+    command.current_dir(place::app("go-web")).env("GOTOOLCHAIN", version).args([
+        "build",
+        "-trimpath",
+        "-ldflags=-s -w",
+        "-buildmode",
+        mode,
+        "-o",
+    ]);
     let mut child = Child::start("go build", command.arg(&program).arg("."))?;
     let status = child.wait_for_end(Duration::from_secs(300))?;
     ensure!(status.success(), "{} does not build:\n{}", program.display(), child.output());

@@ -8,10 +8,14 @@ use apm_tests::{
     nginx::Nginx,
     postgres::{DEBIAN_FOLDER, Postgres},
     turn::{Need, Turn},
+    wait,
 };
 use serde_json::Value;
 
 const NEEDS: &[Need] = &[Need::Program("go"), Need::File(DEBIAN_FOLDER)];
+
+/// Versions of Go besides the one that is installed.
+const VERSIONS: [&str; 3] = ["go1.22.12", "go1.24.4", "go1.27.3"];
 
 /// Routes whose statements hang on their request, and how many there are with the request's number.
 const LINKED: [(&str, usize); 9] = [
@@ -33,7 +37,10 @@ const UNLINKED: [&str; 2] = ["/lost/", "/late/"];
 fn statements_hang_on_their_requests() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
-    for (build, driver) in [(Build::Fixed, Driver::Pq), (Build::Pie, Driver::Pgx)] {
+    let mut builds = vec![(Build::Fixed, Driver::Pq), (Build::Pie, Driver::Pgx)];
+    let others = VERSIONS.into_iter().filter(|version| go_web::has_version(version));
+    builds.extend(others.map(|version| (Build::Version(version), Driver::Pq)));
+    for (build, driver) in builds {
         let program = go_web::start(build, driver, &database)?;
         let watch = go_web::watch(&program, &[])?;
         let paths = || LINKED.iter().map(|(path, _)| *path).chain(UNLINKED).zip(101..);
@@ -138,4 +145,55 @@ fn probes_can_be_left_out() -> Result<()> {
 
 fn statement(documents: &Documents, id: u32) -> Result<&Value> {
     documents.spans().find(|span| asks_for(span, id)).with_context(|| documents.summary())
+}
+
+/// A panic is an error where the server gave up the request, where a middleware answered 500, and where it ended the
+/// program; not where the program or `encoding/json` panicked for its own ends, nor `http.ErrAbortHandler`.
+#[test]
+fn panics() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    for build in [Build::Fixed, Build::Pie] {
+        let mut program = go_web::start(build, Driver::Pq, &database)?;
+        let watch = go_web::watch(&program, &[])?;
+        for (path, status) in [("/recovered/1", 500), ("/dealt-with/2", 200), ("/json/3", 500)] {
+            ensure!(http::get(program.port(), path)?.status == status, "{path}");
+        }
+        for path in ["/panic/4", "/abort/5"] {
+            ensure!(http::get(program.port(), path).is_err(), "{path} was answered");
+        }
+        ensure!(http::get(program.port(), "/crash/6")?.status == 200);
+        program.child().wait_for_end(wait::PATIENCE)?;
+        let documents = watch.finish()?.documents;
+        let errors: Vec<&Value> = documents.errors().collect();
+        ensure!(errors.len() == 3, "{errors:?}");
+        let told = |path: &str, message: &str, kind: &str, culprit: &str, handled: bool| -> Result<()> {
+            let error = errors.iter().find(|error| exception(error, "message").as_str() == Some(message));
+            let error = error.with_context(|| format!("{message}: {errors:?}"))?;
+            ensure!(exception(error, "type") == kind && exception(error, "handled") == handled, "{error}");
+            ensure!(text(error, "error.culprit") == culprit, "{error}");
+            let transaction = documents.transaction_of(error).map_or("", |found| text(found, "url.path"));
+            ensure!(transaction == path, "{error}");
+            let frames = exception(error, "stacktrace");
+            let top = &frames[0];
+            let file = text(top, "filename");
+            ensure!(culprit.ends_with(text(top, "function")) && file.ends_with("go-web/main.go"), "{top}");
+            ensure!(top["line"]["number"].as_u64() > Some(50) && top["library_frame"] != true, "{top}");
+            Ok(())
+        };
+        let bounds = "runtime error: index out of range [15] with length 12";
+        told("/recovered/1", bounds, "runtime.boundsError", "main.beyond", true)?;
+        told("/panic/4", "broken on purpose", "string", "main.main.func1", false)?;
+        told("", "nobody recovers this", "*main.broken", "main.explode", false)?;
+        for path in ["/recovered/1", "/panic/4", "/abort/5"] {
+            ensure!(text(documents.request(path)?, "event.outcome") == "failure", "{path}");
+        }
+        ensure!(text(documents.request("/dealt-with/2")?, "event.outcome") == "success");
+    }
+    Ok(())
+}
+
+/// A member of an error's outermost exception.
+fn exception<'a>(error: &'a Value, member: &str) -> &'a Value {
+    &error["error"]["exception"][0][member]
 }

@@ -6,6 +6,7 @@ mod bridged;
 mod id;
 mod mark;
 mod named;
+mod panics;
 mod parent;
 mod request;
 pub mod trace_context;

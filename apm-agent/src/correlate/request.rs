@@ -33,8 +33,12 @@ pub struct OpenRequest {
     pub peer_port: u16,
     /// Its run time will name it.
     pub is_named: bool,
+    /// Its name; 0: it has none yet.
+    pub name: u64,
     /// Route, as far as its run time told it.
     pub route: Option<String>,
+    /// Panics it met.
+    pub panics: Vec<ErrorEvent>,
     /// Its connection was followed from the first byte.
     pub whole: bool,
     /// Place of its transaction.

@@ -3,6 +3,7 @@
 mod call;
 mod logged;
 mod named;
+mod panicked;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -13,6 +14,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     Ids, Mark, SpanId,
     bridged::{Answered, Bridged, Called, Carried},
+    panics::Panics,
     parent::{CallSite, Evidence, find},
     request::{OpenRequest, RequestKey, Requests},
     trace_context::{self, Beginning},
@@ -20,7 +22,7 @@ use super::{
 use crate::{
     bridge::Detail,
     build::{
-        Document, ErrorEvent, ErrorPlace, Place, Span,
+        Document, ErrorEvent, ErrorPlace, Outcome, Place, Span,
         compression::{Limits, SpanBuffer},
         destination::{Addresses, Endpoint},
         failure,
@@ -96,6 +98,8 @@ pub struct TracerCounters {
     pub requests_named: u64,
     /// Requests a run time named of which the wire shows none (TLS, HTTP/2), or on a connection not known.
     pub requests_unplaced: u64,
+    /// Panics not reported because too many were under way.
+    pub panics_over_limit: u64,
     /// Messages of run times lost before they reached us.
     pub messages_lost: u64,
 }
@@ -127,6 +131,7 @@ pub struct Tracer {
     requests: Requests,
     calls: HashMap<RequestKey, OpenCall>,
     bridged: HashMap<u32, Bridged>,
+    panics: Panics,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -144,6 +149,7 @@ impl Tracer {
             requests: Requests::default(),
             calls: HashMap::new(),
             bridged: HashMap::new(),
+            panics: Panics::default(),
             widened: Vec::new(),
             out: Vec::new(),
         }
@@ -166,7 +172,9 @@ impl Tracer {
             opened: at.time,
             peer_port: party.addresses.remote.port().unwrap_or(0),
             is_named: party.instance.agent_name == go::AGENT_NAME,
+            name: 0,
             route: None,
+            panics: Vec::new(),
             whole: party.whole,
             place: Place { trace: self.ids.trace(), id: self.ids.span(), parent: None, sample_rate: None },
             sampled: true,
@@ -271,12 +279,18 @@ impl Tracer {
 
     /// A request's exchange is over, and nothing more will be known of it.
     /// `errors`: what went wrong in it, and in which span. Gives back whether it is reported.
-    fn report_request(&mut self, answered: Answered, route: Option<&str>, errors: Vec<(SpanId, ErrorEvent)>) -> bool {
+    fn report_request(
+        &mut self,
+        answered: Answered,
+        route: Option<&str>,
+        mut errors: Vec<(SpanId, ErrorEvent)>,
+    ) -> bool {
         let Answered { instance, addresses, exchange, http, mut request } = answered;
         if !request.decided {
             decide(&mut request, &self.capture, &mut self.ids);
         }
         self.unlink_if_handed_over(&instance, &mut request, &exchange);
+        self.take_panics(&mut request, exchange.ending);
         let (spans, statistics) = std::mem::replace(&mut request.buffer, SpanBuffer::new(self.limits)).end();
         request.spans.extend(spans);
         if !self.is_reported(&request, &exchange, &http) {
@@ -290,6 +304,7 @@ impl Tracer {
             self.publish_span(&instance, span);
         }
         let errors = std::mem::take(&mut request.errors).into_iter().chain(errors);
+        let is_failed = http.status.is_some_and(|status| status >= 500);
         let parts = transaction::from_http(&exchange, http, route, &addresses, &self.rules);
         let start = self.clock.epoch(exchange.opened.time);
         let mut document = parts.into_transaction(request.place, start, duration(&exchange));
@@ -297,6 +312,11 @@ impl Tracer {
         document.spans_dropped = statistics.dropped;
         document.dropped_spans = statistics.dropped_spans;
         document.links = request.links;
+        // What the program recovered is an error only where its answer says so: it may panic for its own ends.
+        for event in request.panics.into_iter().filter(|event| is_failed || !event.handled) {
+            document.outcome = Outcome::Failure;
+            errors.push((document.place.id, event));
+        }
         let mut place = error_place(&document.place, document.place.id);
         (place.transaction_name, place.transaction_type) = (Some(document.name.clone()), Some(document.kind));
         for (parent, mut error) in errors {

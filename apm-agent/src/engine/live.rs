@@ -360,6 +360,12 @@ impl<A: Admit> Desk<A> {
                     self.pass(&header, &event, &known);
                 }
             }
+            Event::Panic(_) | Event::Recovered { .. } => {
+                self.pass(&header, &event, record);
+                if let Some(message) = self.probes.describe(&header, &event) {
+                    self.hear(vec![message]);
+                }
+            }
             _ => self.pass(&header, &event, record),
         }
     }

@@ -1,10 +1,12 @@
 //! Probes in watched processes: set when their binaries have been read, gone with the process or the agent.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::{
+    bridge::{Message, Said},
+    event::{Event, Header},
     kernel::Kernel,
-    runtime::go::{AGENT_NAME, Readers},
+    runtime::go::{AGENT_NAME, Code, Readers},
 };
 
 /// Which processes are to have probes.
@@ -12,6 +14,8 @@ pub(super) struct Probes {
     is_on: bool,
     readers: Readers,
     reading: HashSet<u32>,
+    /// What is needed to put panics into words.
+    codes: HashMap<u32, Code>,
     ended: Vec<u32>,
     /// Processes that could have no probes.
     refused: u64,
@@ -20,7 +24,14 @@ pub(super) struct Probes {
 impl Probes {
     /// None yet. `routes`: requests are named by the patterns of `ServeMux`.
     pub(super) fn new(is_on: bool, routes: bool) -> Self {
-        Self { is_on, readers: Readers::new(routes), reading: HashSet::new(), ended: Vec::new(), refused: 0 }
+        Self {
+            is_on,
+            readers: Readers::new(routes),
+            reading: HashSet::new(),
+            codes: HashMap::new(),
+            ended: Vec::new(),
+            refused: 0,
+        }
     }
 
     /// A process is watched, or has a new image.
@@ -40,7 +51,19 @@ impl Probes {
     /// A process is not watched any more.
     pub(super) fn end(&mut self, pid: u32) {
         self.reading.remove(&pid);
+        self.codes.remove(&pid);
         self.ended.push(pid);
+    }
+
+    /// A panic, or the end of one, in words.
+    pub(super) fn describe(&self, header: &Header, event: &Event<'_>) -> Option<Message> {
+        let code = self.codes.get(&header.pid)?;
+        let said = match event {
+            Event::Panic(panic) => Said::Panicked(Box::new(code.panicked(panic))),
+            Event::Recovered { goroutine, resumed_at } => Said::Recovered(code.recovered(*goroutine, *resumed_at)),
+            _ => return None,
+        };
+        Some(Message { pid: header.pid, time: header.time, said })
     }
 
     /// Takes probes out of what has ended, and sets those of what has been read.
@@ -52,11 +75,13 @@ impl Probes {
             if !self.reading.remove(&pid) {
                 continue;
             }
-            let set = read.and_then(|plan| {
+            let set = read.and_then(|(plan, code)| {
                 for (function, reason) in &plan.left_out {
                     tracing::info!(pid, function, "not probed: {reason}");
                 }
-                kernel.probe(pid, &plan.probes).map_err(|failure| failure.to_string())
+                kernel.probe(pid, &plan.probes).map_err(|failure| failure.to_string())?;
+                self.codes.insert(pid, code);
+                Ok(())
             });
             match set {
                 Ok(()) => tracing::info!(pid, "Go's probes are set"),

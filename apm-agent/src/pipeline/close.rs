@@ -1,5 +1,7 @@
 //! Connections and processes that end.
 
+use std::sync::Arc;
+
 use apm_common::event::{CLOSE_LAST, CLOSE_READ, CLOSE_WRITE};
 
 use super::{Pipeline, Wish};
@@ -33,8 +35,11 @@ impl Pipeline {
     }
 
     /// A watched process ended: so do its connections, unless another process holds them.
-    pub(super) fn exit(&mut self, header: &Header) {
+    pub(super) fn exit(&mut self, header: &Header, exit_code: u32) {
         let at = Stamp { time: header.time, mark: u64::from(header.tid) };
+        if let Some(instance) = self.services.get(&header.pid) {
+            self.tracer.process_ended(header.pid, exit_code, &Arc::clone(instance));
+        }
         let mut ended = Vec::new();
         for (id, connection) in &mut self.connections {
             if connection.holders.contains(&header.pid) {

@@ -94,8 +94,13 @@ impl Pipeline {
             Event::ConnectFailed(attempt) => self.connect_failed(header, attempt),
             Event::Close { connection } => self.close(header, *connection),
             Event::Fork { child, .. } => self.fork(header.pid, *child),
-            Event::Exit { .. } => self.exit(header),
-            Event::Exec { .. } | Event::Listen { .. } | Event::Written { .. } => {}
+            Event::Exit { exit_code, .. } => self.exit(header, *exit_code),
+            // Panics and what a run time wrote are put into words before they mean anything here.
+            Event::Exec { .. }
+            | Event::Listen { .. }
+            | Event::Written { .. }
+            | Event::Panic(_)
+            | Event::Recovered { .. } => {}
         }
         self.deliver(output);
     }

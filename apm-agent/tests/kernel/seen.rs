@@ -25,6 +25,8 @@ pub enum Seen {
     Exit(u32),
     Handle(u64, char),
     Route(u64, String),
+    Panic(u64),
+    Recovered(u64),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -51,6 +53,8 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::Open(open) => Seen::Open(name(open.id), open, header.flags & OPEN_ADOPTED != 0),
         Event::Handle { request, connection } => Seen::Handle(request, name(connection)),
         Event::Route { request, text } => Seen::Route(request, text.to_owned()),
+        Event::Panic(panic) => Seen::Panic(panic.goroutine),
+        Event::Recovered { goroutine, .. } => Seen::Recovered(goroutine),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {

@@ -19,6 +19,7 @@ use crate::{
 mod call;
 mod context;
 mod handle;
+mod panic;
 
 /// A probe that was hit.
 struct Hit {

@@ -1,6 +1,6 @@
 module apm-agent/tests/apps/go-web
 
-go 1.26
+go 1.22.0
 
 require (
 	github.com/jackc/pgx/v5 v5.7.2

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -65,6 +66,11 @@ func main() {
 	mux.HandleFunc("/call/{id}", s.answer(s.call))
 	mux.HandleFunc("/call-elsewhere/{id}", s.answer(s.callElsewhere))
 	mux.HandleFunc("/panic/{id}", func(http.ResponseWriter, *http.Request) { panic("broken on purpose") })
+	mux.HandleFunc("/abort/{id}", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	mux.Handle("/recovered/{id}", recovering(http.HandlerFunc(beyond)))
+	mux.Handle("/dealt-with/{id}", dealing(http.HandlerFunc(beyond)))
+	mux.HandleFunc("/json/{id}", s.answer(unsupported))
+	mux.HandleFunc("/crash/{id}", func(http.ResponseWriter, *http.Request) { go explode() })
 	mux.Handle("/inner/", http.StripPrefix("/inner", inner(s)))
 	listener := "127.0.0.1:" + os.Getenv("PORT")
 	fmt.Fprintln(os.Stderr, http.ListenAndServe(listener, withValue(mux)))
@@ -158,11 +164,13 @@ func (s *service) group(ctx context.Context, request *http.Request, id string) e
 	results := make([]error, 3)
 	var group sync.WaitGroup
 	for index := range results {
-		group.Go(func() {
+		group.Add(1)
+		go func() {
+			defer group.Done()
 			inner, cancel := context.WithCancelCause(context.WithValue(ctx, key{}, index))
 			defer cancel(nil)
 			results[index] = s.query(context.WithoutCancel(inner), request, id)
-		})
+		}()
 	}
 	group.Wait()
 	return errors.Join(results...)
@@ -216,6 +224,49 @@ func (s *service) callElsewhere(ctx context.Context, request *http.Request, id s
 	done := make(chan error)
 	go func() { done <- s.call(ctx, request, id) }()
 	return <-done
+}
+
+// recovering is a middleware that answers 500 to a panic.
+func recovering(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		defer func() {
+			if cause := recover(); cause != nil {
+				http.Error(answer, fmt.Sprint(cause), http.StatusInternalServerError)
+			}
+		}()
+		next.ServeHTTP(answer, request)
+	})
+}
+
+// dealing is a middleware to which a panic is nothing special.
+func dealing(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
+		defer func() {
+			if recover() != nil {
+				fmt.Fprint(answer, "done")
+			}
+		}()
+		next.ServeHTTP(answer, request)
+	})
+}
+
+// beyond asks for what is not there.
+func beyond(_ http.ResponseWriter, request *http.Request) {
+	fmt.Println(request.URL.Path[len(request.URL.Path)+3])
+}
+
+// unsupported fails within encoding/json, which panics for its own ends then.
+func unsupported(context.Context, *http.Request, string) error {
+	_, err := json.Marshal(map[string]any{"no": make(chan int)})
+	return err
+}
+
+type broken struct{ reason string }
+
+func (b *broken) Error() string { return b.reason }
+
+func explode() {
+	panic(&broken{"nobody recovers this"})
 }
 
 func one(row *sql.Row) error {

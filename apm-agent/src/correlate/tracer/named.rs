@@ -6,9 +6,13 @@ impl Tracer {
     /// The run time of `pid` begins to handle a request that came on a connection.
     pub fn request_handled(&mut self, pid: u32, name: u64, connection: u64) {
         let found = self.requests.names.handled((pid, name), connection);
-        let counter =
-            if found.is_some() { &mut self.counters.requests_named } else { &mut self.counters.requests_unplaced };
-        *counter += 1;
+        match found.and_then(|key| self.requests.get_mut(key)) {
+            Some(request) => {
+                request.name = name;
+                self.counters.requests_named += 1;
+            }
+            None => self.counters.requests_unplaced += 1,
+        }
     }
 
     /// The route of a request is known: the pattern of Go's `ServeMux`, `[METHOD ][HOST]/[PATH]`. Elastic's names have the

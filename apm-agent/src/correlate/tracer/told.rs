@@ -29,14 +29,18 @@ impl Tracer {
             });
             bridged.detail = detail;
         }
-        self.told_of_ended(message);
+        match &message.said {
+            Said::Panicked(panicked) => self.panicked(message.pid, panicked, message.time),
+            Said::Recovered(recovered) => self.recovered(message.pid, *recovered, instance),
+            _ => self.told_of_ended(message),
+        }
     }
 
     /// As [`Tracer::told`], of a process that may have ended since.
     pub fn told_of_ended(&mut self, message: &Message) {
         let (pid, time) = (message.pid, message.time);
         match &message.said {
-            Said::Began(_) | Said::Metrics(_) => {}
+            Said::Began(_) | Said::Metrics(_) | Said::Panicked(_) | Said::Recovered(_) => {}
             Said::Ended => self.bridge_ended(pid),
             Said::RequestEnded(ended) => {
                 self.heard(pid, time);

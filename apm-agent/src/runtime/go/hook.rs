@@ -17,6 +17,8 @@ pub struct Hook {
 pub enum Part {
     /// Requests handled by `net/http`.
     Requests,
+    /// Panics, from Go 1.22 on.
+    Panics,
     /// Calls that say by their context for which request they are made.
     Calls,
 }
@@ -48,6 +50,8 @@ pub const HOOKS: &[Hook] = &[
     call("github.com/jackc/pgx/v5.(*Conn).Prepare"),
     call("github.com/jackc/pgx/v5.(*Conn).SendBatch"),
     call("github.com/jackc/pgx/v5.(*Conn).CopyFrom"),
+    Hook { function: "runtime.gopanic", program: "go_panic", part: Part::Panics },
+    Hook { function: "runtime.recovery", program: "go_recover", part: Part::Panics },
 ];
 
 /// The function that looks a request's route up, and the one that calls it: behind the call the route is in registers.

@@ -1,9 +1,16 @@
 //! Go. Known by the section `.go.buildinfo`, which every Go linker writes and `strip` keeps.
 
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
+)]
+
 mod hook;
+mod panic;
 mod plan;
 mod reader;
 
+pub use panic::Code;
 pub use plan::Plan;
 pub use reader::Readers;
 

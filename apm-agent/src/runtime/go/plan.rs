@@ -43,6 +43,9 @@ impl Plan {
             plan.place_route(binary);
         }
         plan.place(binary, Part::Calls);
+        if layout.panic_retpc != ABSENT {
+            plan.place(binary, Part::Panics);
+        }
         Ok(plan)
     }
 
@@ -89,6 +92,8 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         response_conn: offset("net/http.response", "conn"),
         conn_rwc: offset("net/http.conn", "rwc"),
         persist_conn_conn: offset("net/http.persistConn", "conn"),
+        g_panic: offset("runtime.g", "_panic"),
+        panic_retpc: offset("runtime._panic", "retpc"),
     }
 }
 

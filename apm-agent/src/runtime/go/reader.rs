@@ -5,14 +5,17 @@ use std::{
     sync::mpsc::{Receiver, SyncSender, sync_channel},
 };
 
-use super::plan::{self, Plan};
+use super::{
+    Code,
+    plan::{self, Plan},
+};
 use crate::{binary::go::GoBinary, process::Proc};
 
 /// Binaries read at once; more wait for their turn in the channel.
 const AT_ONCE: usize = 64;
 
 /// What came of reading one.
-pub type Read = (u32, Result<Plan, String>);
+pub type Read = (u32, Result<(Plan, Code), String>);
 
 /// The readers.
 #[derive(Debug)]
@@ -47,10 +50,12 @@ impl Readers {
     }
 }
 
-fn read(pid: u32, routes: bool) -> Result<Plan, String> {
+fn read(pid: u32, routes: bool) -> Result<(Plan, Code), String> {
     let process = Proc::default().process(pid).map_err(|error| error.to_string())?;
     let file = File::open(process.executable_file()).map_err(|error| error.to_string())?;
-    let binary = GoBinary::read(&file).map_err(|refusal| refusal.to_string())?;
+    let mut binary = GoBinary::read(&file).map_err(|refusal| refusal.to_string())?;
     let bias = plan::bias(&binary, &process).ok_or("it is not mapped as its file says")?;
-    Ok(Plan::new(&binary, bias, routes)?)
+    let plan = Plan::new(&binary, bias, routes)?;
+    binary.forget();
+    Ok((plan, Code { binary, bias }))
 }

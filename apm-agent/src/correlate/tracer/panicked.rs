@@ -1,0 +1,66 @@
+//! Panics of Go programs: errors of the requests they hit, or of the program when they end it.
+
+use std::sync::Arc;
+
+use super::{OpenRequest, Tracer};
+use crate::{
+    bridge::{Panicked, Recovered, Recoverer, Thrown},
+    build::{ErrorEvent, failure},
+    correlate::panics::Panic,
+    exchange::{Ending, Nanos},
+    metadata::ServiceInstance,
+};
+
+/// Text of `http.ErrAbortHandler`, with which a handler gives up its connection: no error.
+const ABORT: &str = "net/http: abort Handler";
+
+impl Tracer {
+    pub(super) fn panicked(&mut self, pid: u32, panicked: &Panicked, time: Nanos) {
+        if !self.panics.began(pid, (time, panicked.clone())) {
+            self.counters.panics_over_limit += 1;
+        }
+    }
+
+    /// What a library of the language recovers of its own is none of the program's errors.
+    pub(super) fn recovered(&mut self, pid: u32, recovered: Recovered, instance: &Arc<ServiceInstance>) {
+        let Some(panic) = self.panics.recovered(pid, recovered.goroutine) else { return };
+        match recovered.by {
+            Recoverer::Language => {}
+            Recoverer::Server => self.blame(pid, panic, false, instance),
+            Recoverer::Program => self.blame(pid, panic, true, instance),
+        }
+    }
+
+    /// A process is about to be forgotten. What nobody recovered ended it.
+    pub fn process_ended(&mut self, pid: u32, exit_code: u32, instance: &Arc<ServiceInstance>) {
+        for panic in self.panics.ended(pid) {
+            if exit_code != 0 {
+                self.blame(pid, panic, false, instance);
+            }
+        }
+    }
+
+    /// The server gives a connection up before it has recovered, and a handler may have answered before.
+    pub(super) fn take_panics(&mut self, request: &mut OpenRequest, ending: Ending) {
+        for (time, panicked) in self.panics.of_request(request.pid, request.name) {
+            request.panics.extend(self.panic_event(&panicked.thrown, ending == Ending::Complete, time));
+        }
+    }
+
+    /// The error a panic is; none when it is no error.
+    fn panic_event(&mut self, thrown: &Thrown, handled: bool, time: Nanos) -> Option<ErrorEvent> {
+        let (limit, time) = (self.capture.stack_trace_limit, self.clock.epoch(time));
+        (thrown.message != ABORT).then(|| failure::of_panic(thrown, handled, limit, self.ids.trace(), time))
+    }
+
+    fn blame(&mut self, pid: u32, (time, panicked): Panic, handled: bool, instance: &Arc<ServiceInstance>) {
+        let Some(event) = self.panic_event(&panicked.thrown, handled, time) else { return };
+        let hit = self.requests.names.get((pid, panicked.request)).and_then(|key| self.requests.get_mut(key));
+        match hit {
+            Some(request) => request.panics.push(event),
+            // Outside of requests it is an error only if nobody dealt with it.
+            None if !handled => self.publish_error(instance, event),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! What a Go program panicked with, and where: from the words the kernel side took to names, text and lines.
+
+use crate::{
+    binary::go::{GoBinary, GoType, Kind},
+    bridge::{Frame, Panicked, Recovered, Recoverer, Thrown},
+    event::Panic,
+};
+
+/// What Go puts in front of its own errors (`runtime.Error`).
+const RUNTIME_ERROR: &str = "runtime error: ";
+
+/// The function of `net/http` that recovers when nobody else does.
+const SERVER: &str = "net/http.(*conn).serve";
+
+/// The binary of a process, and how far from its addresses it runs.
+#[derive(Debug)]
+pub struct Code {
+    /// The binary.
+    pub binary: GoBinary,
+    /// Distance.
+    pub bias: u64,
+}
+
+impl Code {
+    /// A panic in words.
+    pub fn panicked(&self, panic: &Panic<'_>) -> Panicked {
+        Panicked { goroutine: panic.goroutine, request: panic.request, thrown: self.thrown(panic) }
+    }
+
+    /// Who recovered a goroutine's panic, by an address in the function that goes on.
+    pub fn recovered(&self, goroutine: u64, resumed_at: u64) -> Recovered {
+        let found = self.binary.symbolise(resumed_at.wrapping_sub(self.bias).wrapping_sub(1)).into_iter().last();
+        let by = match found {
+            Some(found) if found.function == SERVER => Recoverer::Server,
+            Some(found) if is_standard(split(&found.function).0, &found.file) => Recoverer::Language,
+            _ => Recoverer::Program,
+        };
+        Recovered { goroutine, by }
+    }
+
+    fn thrown(&self, panic: &Panic<'_>) -> Thrown {
+        let address = panic.value_type.wrapping_sub(self.bias);
+        let found = self.binary.type_at(address);
+        let kind = self.binary.type_name(address).unwrap_or_default();
+        let message = found.and_then(|found| self.message(&found, &kind, panic)).unwrap_or_default();
+        Thrown { kind, message, frames: self.frames(panic), causes: Vec::new() }
+    }
+
+    fn message(&self, found: &GoType, kind: &str, panic: &Panic<'_>) -> Option<String> {
+        let prefix = if kind.starts_with("runtime.") && kind != "runtime.plainError" { RUNTIME_ERROR } else { "" };
+        match found.kind {
+            Kind::String => Some(format!("{prefix}{}", String::from_utf8_lossy(panic.text))),
+            Kind::Int | Kind::Int64 => panic.words.first().map(|word| word.cast_signed().to_string()),
+            Kind::Struct if kind == "runtime.boundsError" => Some(format!("{prefix}{}", bounds(panic)?)),
+            Kind::Struct => self.leading_text(found.address, prefix, panic),
+            Kind::Pointer => self.leading_text(found.element?, prefix, panic),
+            _ => None,
+        }
+    }
+
+    /// The text of a structure that begins with one: most errors do.
+    fn leading_text(&self, structure: u64, prefix: &str, panic: &Panic<'_>) -> Option<String> {
+        let first = self.binary.fields(structure).into_iter().next().filter(|field| field.offset == 0)?;
+        let is_text = self.binary.type_at(first.type_address)?.kind == Kind::String;
+        (is_text && !panic.text.is_empty()).then(|| format!("{prefix}{}", String::from_utf8_lossy(panic.text)))
+    }
+
+    fn frames(&self, panic: &Panic<'_>) -> Vec<Frame> {
+        let mut frames = Vec::new();
+        for (index, address) in panic.stack.iter().enumerate() {
+            // All but the innermost are return addresses: the call is before them.
+            let back = u64::from(index > 0);
+            let found = self.binary.symbolise(address.wrapping_sub(self.bias).wrapping_sub(back));
+            frames.extend(found.into_iter().map(|found| frame(&found.function, &found.file, found.line)));
+        }
+        // What the run time does before: `gopanic`, `sigpanic`, `panicmem`.
+        let outside = frames.iter().position(|frame| frame.module.as_deref() != Some("runtime")).unwrap_or(0);
+        frames.split_off(outside)
+    }
+}
+
+/// A frame from a full name: `github.com/lib/pq.(*conn).Query` is `(*conn).Query` of `github.com/lib/pq`.
+fn frame(name: &str, file: &str, line: u32) -> Frame {
+    let (package, function) = split(name);
+    Frame {
+        class: None,
+        function: function.to_owned(),
+        module: Some(package.replace("%2e", ".")).filter(|package| !package.is_empty()),
+        file: Some(file.to_owned()).filter(|file| !file.is_empty()),
+        line: Some(line).filter(|line| *line > 0),
+        library: is_library(package, file),
+    }
+}
+
+/// Package and function of a full name: the package ends at the first dot behind its last slash.
+fn split(name: &str) -> (&str, &str) {
+    let last = name.rfind('/').map_or(0, |slash| slash + 1);
+    let dot = name.get(last..).and_then(|rest| rest.find('.')).map(|dot| last + dot);
+    dot.and_then(|dot| Some((name.get(..dot)?, name.get(dot + 1..)?))).unwrap_or(("", name))
+}
+
+/// Is it a package of Go's own? Their paths begin with a word without a dot; so may a program's, but for those Go gives
+/// the name `main` and those whose module has a dot.
+fn is_standard(package: &str, file: &str) -> bool {
+    let first = package.split('/').next().unwrap_or_default();
+    // Files of Go's own are named by their package (`-trimpath`), or lie in Go's folder.
+    let folder = file.rsplit_once('/').map_or("", |(folder, _)| folder);
+    package != "main" && !first.contains('.') && (folder == package || folder.ends_with(&format!("/src/{package}")))
+}
+
+/// Code of Go's own, or of a module that was fetched or vendored.
+fn is_library(package: &str, file: &str) -> bool {
+    is_standard(package, file) || file.contains('@') || file.contains("/vendor/") || package.contains("/vendor/")
+}
+
+/// `runtime.boundsError`: two numbers, whether the first is signed, and a code.
+fn bounds(panic: &Panic<'_>) -> Option<String> {
+    let [x, y, rest, _] = panic.words;
+    let [signed, code, ..] = rest.to_ne_bytes();
+    let x = if signed == 1 { x.cast_signed().to_string() } else { x.to_string() };
+    Some(match code {
+        0 => format!("index out of range [{x}] with length {y}"),
+        1 => format!("slice bounds out of range [:{x}] with length {y}"),
+        2 => format!("slice bounds out of range [:{x}] with capacity {y}"),
+        3 => format!("slice bounds out of range [{x}:{y}]"),
+        4 => format!("slice bounds out of range [::{x}] with length {y}"),
+        5 => format!("slice bounds out of range [::{x}] with capacity {y}"),
+        6 => format!("slice bounds out of range [:{x}:{y}]"),
+        7 => format!("slice bounds out of range [{x}:{y}:]"),
+        8 => format!("cannot convert slice with length {x} to array or pointer to array with length {y}"),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn splits_names() {
+        assert_eq!(split("main.main.func1"), ("main", "main.func1"));
+        assert_eq!(split("github.com/lib/pq.(*conn).Query"), ("github.com/lib/pq", "(*conn).Query"));
+        assert_eq!(split("net/http.HandlerFunc.ServeHTTP"), ("net/http", "HandlerFunc.ServeHTTP"));
+        assert_eq!(split("nothing"), ("", "nothing"));
+        assert_eq!(split(""), ("", ""));
+    }
+
+    #[test]
+    fn tells_libraries() {
+        let library = |name, file| frame(name, file, 1).library;
+        assert!(library("net/http.(*conn).serve", "net/http/server.go"));
+        assert!(library("net/http.(*conn).serve", "/usr/local/go/src/net/http/server.go"));
+        assert!(library("github.com/lib/pq.x", "github.com/lib/pq@v1.10.9/conn.go"));
+        assert!(library("github.com/lib/pq.x", "/app/vendor/github.com/lib/pq/conn.go"));
+        assert!(!library("main.main", "example.org/shop/main.go"));
+        assert!(!library("example.org/shop/cart.Add", "example.org/shop/cart/cart.go"));
+        assert!(!library("shop/cart.Add", "/home/me/shop/cart/cart.go"));
+    }
+
+    #[test]
+    fn words_bounds() {
+        let said = |words: [u64; 4]| {
+            let panic = Panic { request: 0, goroutine: 1, value_type: 0, words, text: b"", stack: Vec::new() };
+            bounds(&panic)
+        };
+        let rest = |signed: u8, code: u8| u64::from_ne_bytes([signed, code, 0, 0, 0, 0, 0, 0]);
+        let text = said([5, 3, rest(1, 0), 0]);
+        assert_eq!(text.as_deref(), Some("index out of range [5] with length 3"));
+        let text = said([u64::MAX, 3, rest(1, 3), 0]);
+        assert_eq!(text.as_deref(), Some("slice bounds out of range [-1:3]"));
+        assert_eq!(said([0, 0, rest(0, 99), 0]), None);
+    }
+}
