@@ -7,9 +7,11 @@ use anyhow::{Context as _, Result, bail};
 use crate::{debian, shell, tree};
 
 /// Servers, clients and compilers of the tests.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 13] = [
     "postgresql",
     "postgresql-client",
+    "mariadb-server",
+    "redis-server",
     "nginx-light",
     "wrk",
     "gunicorn",

@@ -2,6 +2,10 @@
 
 use super::*;
 use apm_agent::bridge::SpanStatus;
+use apm_tests::{
+    mariadb::{self, MariaDb},
+    redis::{self, Redis},
+};
 
 /// The header a server got.
 fn got<'a>(result: &'a Value, way: &str, name: &str) -> &'a str {
@@ -118,9 +122,86 @@ fn pg_queries_are_told() -> Result<()> {
                 ensure!(attribute(call, "db.namespace") == "postgres", "{call:?}");
                 ensure!(attribute(call, "server.port") == database.port().to_string(), "{call:?}");
                 ensure!(attribute(call, "network.local.port").parse::<u16>().is_ok(), "{call:?}");
-                let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
-                let codes: Vec<_> = errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect();
+                let codes = codes_of(&told, call);
                 ensure!(codes == if failed { vec!["42P01"] } else { vec![] }, "{way}: {codes:?}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// As of PostgreSQL, by mysql2.
+#[test]
+fn mysql2_queries_are_told() -> Result<()> {
+    if !turn::can_run(&[Need::NodeMajors, Need::File(mariadb::PROGRAM)]) {
+        return Ok(());
+    }
+    let database = MariaDb::start()?;
+    on_each(|major, libraries| {
+        let scenario = with_script("mysql2.js", major, libraries)?.variable("MYSQLPORT", database.port());
+        let ran = scenario.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for way in ran.result["after"].as_object().context("ways")?.keys() {
+            let calls = told.calls(&format!("/{way}"))?;
+            ensure!(calls.len() == if way == "inside" { 2 } else { 1 }, "{way}: {calls:?}");
+            let failed = way.starts_with("failed");
+            for call in calls {
+                let statement = attribute(call, "db.query.text");
+                ensure!(call.source == "mysql2" && (failed || statement.contains(way.as_str())), "{way}: {call:?}");
+                ensure!((call.status == SpanStatus::Error) == failed, "{way}: {call:?}");
+                ensure!(attribute(call, "db.system.name") == "mysql" && attribute(call, "db.user") == "shop");
+                ensure!(attribute(call, "db.namespace") == "shop", "{call:?}");
+                ensure!(attribute(call, "server.port") == database.port().to_string(), "{call:?}");
+                let codes = codes_of(&told, call);
+                ensure!(codes == if failed { vec!["ER_NO_SUCH_TABLE"] } else { vec![] }, "{way}: {codes:?}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Codes of the errors a call ended with.
+fn codes_of<'a>(told: &'a Told, call: &SpanEnded) -> Vec<&'a str> {
+    let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
+    errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect()
+}
+
+/// Each command is a span, whoever sends it: one by one, in pipelines and transactions.
+#[test]
+fn redis_commands_are_told() -> Result<()> {
+    if !turn::can_run(&[Need::NodeMajors, Need::Program(redis::PROGRAM)]) {
+        return Ok(());
+    }
+    let server = Redis::start()?;
+    on_each(|major, libraries| {
+        let scenario = with_script("redis.js", major, libraries)?.variable("REDISPORT", server.port());
+        let ran = scenario.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for way in ran.result["after"].as_object().context("ways")?.keys() {
+            let calls = told.calls(&format!("/{way}"))?;
+            let names: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
+            let expected: &[&str] = match way.as_str() {
+                "ioredisCallback" => &["GET", "GET"],
+                "ioredisPipeline" => &["GET", "STRLEN"],
+                "ioredisMulti" | "redisMulti" => &["MULTI", "GET", "EXEC"],
+                "ioredisFailed" | "redisFailed" => &["HGET"],
+                _ => &["GET"],
+            };
+            ensure!(names == expected, "{way}: {names:?}");
+            for call in calls {
+                ensure!(way.starts_with(&call.source) && attribute(call, "db.system.name") == "redis", "{call:?}");
+                let failed = way.ends_with("Failed");
+                ensure!((call.status == SpanStatus::Error) == failed, "{way}: {call:?}");
+                ensure!(codes_of(&told, call).len() == usize::from(failed), "{way}");
+                // Before version 5 node-redis does not tell.
+                let place = [attribute(call, "server.address"), attribute(call, "server.port")];
+                let known = place == ["127.0.0.1", &server.port().to_string()];
+                ensure!(
+                    known || (place == ["", ""] && call.source == "redis" && libraries == Libraries::Older),
+                    "{call:?}"
+                );
             }
         }
         Ok(())

@@ -35,6 +35,43 @@ fn express_routes_are_named() -> Result<()> {
     })
 }
 
+/// Routes of Fastify and Koa, and the errors they deal with.
+#[test]
+fn routes_of_other_frameworks_are_named() -> Result<()> {
+    on_each(|major, libraries| {
+        for framework in ["fastify", "koa"] {
+            let scenario = with_script("frameworks.js", major, libraries)?.variable("FRAMEWORK", framework);
+            let ran = scenario.succeed()?;
+            other_framework(&Told::by(&ran)?, &ran.result, framework).context(framework)?;
+        }
+        Ok(())
+    })
+}
+
+fn other_framework(told: &Told, result: &Value, framework: &str) -> Result<()> {
+    let expected = [
+        ("/items/7", "/items/:id", 200),
+        ("/shops/items/orders/9", "/shops/:shop/orders/:order", 200),
+        ("/boom/async", "/boom/async", 500),
+        ("/boom/sent", "/boom/sent", 500),
+        ("/boom/handled", "/boom/handled", 418),
+        ("/none", "", 404),
+    ];
+    for (target, name, status) in expected {
+        ensure!(route(told.request(target)?) == name, "{target} is {:?}", told.request(target)?.route);
+        ensure!(result["statuses"][target] == status, "{target}: {}", result["statuses"]);
+    }
+    for (target, kind) in [("/boom/async", "TypeError"), ("/boom/sent", "RangeError")] {
+        let [threw] = told.errors_in(target)?[..] else { anyhow::bail!("{target}: {:?}", told.errors_in(target)?) };
+        ensure!(threw.handled && threw.thrown.kind == kind, "{threw:?}");
+        ensure!(threw.thrown.culprit.as_ref().is_some_and(|culprit| culprit.contains("frameworks.js")), "{threw:?}");
+    }
+    // Koa's is one for the client.
+    let handled = told.errors_in("/boom/handled")?.len();
+    ensure!(handled == usize::from(framework == "fastify"), "{handled} errors");
+    Ok(())
+}
+
 fn express_errors(told: &Told) -> Result<()> {
     for (target, kind, message, code) in [
         ("/boom/sync", "TypeError", "sync", None),

@@ -20,11 +20,18 @@ use crate::{bridge::SpanEnded, exchange::Http};
 enum Speaks {
     Http,
     Sql(&'static str),
+    Commands(&'static str),
 }
 
 /// The script's names of libraries.
-const LIBRARIES: &[(&str, Speaks)] =
-    &[("http", Speaks::Http), ("undici", Speaks::Http), ("pg", Speaks::Sql("postgresql"))];
+const LIBRARIES: &[(&str, Speaks)] = &[
+    ("http", Speaks::Http),
+    ("undici", Speaks::Http),
+    ("pg", Speaks::Sql("postgresql")),
+    ("mysql2", Speaks::Sql("mysql")),
+    ("ioredis", Speaks::Commands("redis")),
+    ("redis", Speaks::Commands("redis")),
+];
 
 /// `None`: the source is not one of them.
 pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
@@ -33,6 +40,7 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
     match *speaks {
         Speaks::Http => Some(http(ended, attributes)),
         Speaks::Sql(system) => Some(query(ended, attributes, system)),
+        Speaks::Commands(system) => Some(command(ended, attributes, system)),
     }
 }
 
@@ -74,6 +82,13 @@ fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) ->
         rows_affected: None,
     };
     database(ended, attributes, system, signature.unwrap_or_else(|| name(ended)), "query", db)
+}
+
+/// A command says nothing but its name: what follows it may be secret.
+fn command(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) -> Parts {
+    let db =
+        DbContext { instance: None, statement: None, kind: Cow::Borrowed(system), user: None, rows_affected: None };
+    database(ended, attributes, system, name(ended), "query", db)
 }
 
 fn database(

@@ -28,7 +28,12 @@ const FILES: &[&str] = files![
     "metrics.js",
     "libraries.js",
     "library/express.js",
+    "library/fastify.js",
+    "library/koa.js",
     "library/pg.js",
+    "library/mysql2.js",
+    "library/ioredis.js",
+    "library/redis.js",
     "lease.js",
     "attach.js",
 ];
