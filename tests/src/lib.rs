@@ -17,6 +17,7 @@ pub mod http;
 pub mod links;
 pub mod load;
 pub mod mariadb;
+pub mod memcached;
 pub mod nginx;
 pub mod node;
 pub mod place;

@@ -1,5 +1,5 @@
 'use strict'
-// Routes and errors of Fastify and Koa.
+// Routes and errors of Fastify, Koa and hapi.
 
 const http = require('http')
 
@@ -40,8 +40,23 @@ async function koa (load) {
   return [server.address().port, () => server.close()]
 }
 
+async function hapi (load) {
+  const server = load('@hapi/hapi').server({ host: '127.0.0.1', port: 0, debug: false })
+  server.route([
+    { method: 'GET', path: '/items/{id}', handler: () => 'ok' },
+    { method: 'GET', path: '/shops/{shop}/orders/{order}', handler: async () => { await null; return 'ok' } },
+    { method: 'GET', path: '/boom/async', handler: async () => { throw new TypeError('async') } },
+    { method: 'GET', path: '/boom/sent', handler: () => { throw new RangeError('sent') } },
+    { method: 'GET', path: '/boom/handled', handler: (request, h) => h.response('handled').code(418) }
+  ])
+  await server.start()
+  return [server.info.port, () => server.stop({ timeout: 1 })]
+}
+
+const frameworks = { fastify, koa, hapi }
+
 module.exports = async ({ load, attach, get }) => {
-  const [port, close] = await (process.env.FRAMEWORK === 'koa' ? koa : fastify)(load)
+  const [port, close] = await frameworks[process.env.FRAMEWORK](load)
   const status = attach()
   const statuses = {}
   for (const target of ['/items/7', '/shops/items/orders/9', '/boom/async', '/boom/sent', '/boom/handled', '/none']) {

@@ -116,3 +116,34 @@ fn what_is_off_is_left_alone() -> Result<()> {
         Ok(())
     })
 }
+
+/// Streams, requests made around them, and HTTP/1 on the same port: all is told, for the wire shows nothing.
+#[test]
+fn http2_is_told_whole() -> Result<()> {
+    if !turn::can_run(NEEDS) {
+        return Ok(());
+    }
+    let certificate = Certificate::generate()?;
+    for major in Major::ALL {
+        let scenario = with_settings("http2.js", major, Libraries::Older, ScriptSettings::default())?;
+        let scenario = scenario.variable("TLS_CERT", certificate.certificate().display());
+        let ran = scenario.variable("TLS_KEY", certificate.key().display()).succeed()?;
+        let told = Told::by(&ran)?;
+        for (target, status, scheme, protocol) in [
+            ("/stream?a=b", 201, "http", "HTTP/2.0"),
+            ("/request", 202, "https", "HTTP/2.0"),
+            ("/old", 202, "https", "HTTP/1.1"),
+        ] {
+            let request = told.request(target).with_context(|| format!("Node.js {}", major.0))?;
+            let facts = request.facts.as_ref().context("facts")?;
+            ensure!((facts.scheme.as_str(), facts.protocol.as_str()) == (scheme, protocol), "{facts:?}");
+            ensure!(facts.status == Some(status) && facts.method == "GET" && request.remote_port != 0, "{request:?}");
+            ensure!(header(facts, "Host").is_some_and(|host| host.starts_with("127.0.0.1:")), "{facts:?}");
+            ensure!(facts.headers.iter().all(|(name, _)| !name.starts_with(':')), "{facts:?}");
+            ensure!(told.calls(target)?.len() == 1, "{target}: {:?}", told.calls(target)?);
+        }
+        let context = told.request("/stream?a=b")?.context.context("a context")?;
+        ensure!(context.trace.to_string() == "1".repeat(32), "{context:?}");
+    }
+    Ok(())
+}

@@ -385,4 +385,8 @@ fn calls_of_node_are_those_of_elastics_agent() {
         let db = span.db.expect("a database");
         assert_eq!((db.kind.as_ref(), db.statement, db.instance), ("redis", None, None));
     }
+    let command = [("db.system.name", "memcached"), ("db.operation.name", "get"), ("db.query.text", "get a")];
+    let span = of("memcached", SpanStatus::Error, &command);
+    assert_eq!((span.action.as_str(), span.outcome), ("get", Outcome::Failure));
+    assert_eq!(span.db.and_then(|db| db.statement).as_deref(), Some("get a"));
 }
