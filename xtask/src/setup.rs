@@ -7,9 +7,12 @@ use anyhow::{Context as _, Result, bail};
 use crate::{debian, shell, tree};
 
 /// Servers, clients and compilers of the tests.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 14] = [
     "postgresql",
     "postgresql-client",
+    "mariadb-server",
+    "memcached",
+    "redis-server",
     "nginx-light",
     "wrk",
     "gunicorn",

@@ -303,7 +303,7 @@ impl Tracer {
         for span in std::mem::take(&mut request.spans) {
             self.publish_span(&instance, span);
         }
-        let errors = std::mem::take(&mut request.errors).into_iter().chain(errors);
+        errors.splice(..0, std::mem::take(&mut request.errors));
         let is_failed = http.status.is_some_and(|status| status >= 500);
         let parts = transaction::from_http(&exchange, http, route, &addresses, &self.rules);
         let start = self.clock.epoch(exchange.opened.time);

@@ -45,6 +45,33 @@ module.exports = async ({ load, attach, listen, get, echo, each }) => {
     })
   }
 
+  if (process.env.MYSQLPORT) {
+    const pool = load('mysql2').createPool({ host: '127.0.0.1', port: Number(process.env.MYSQLPORT), user: 'shop', database: 'shop', connectionLimit: 10 })
+    closing.push(() => new Promise(resolve => pool.end(resolve)))
+    calls.push(id => pool.promise().query(`SELECT 'id=${id}.' AS promise`))
+    calls.push(id => new Promise((resolve, reject) => {
+      pool.query(`SELECT 'id=${id}.' AS callback`, error => {
+        if (error) return reject(error)
+        pool.promise().execute(`SELECT 'id=${id}.' AS nested`).then(resolve, reject)
+      })
+    }))
+  }
+
+  if (process.env.REDISPORT) {
+    const socket = { host: '127.0.0.1', port: Number(process.env.REDISPORT) }
+    const Redis = load('ioredis')
+    const [one, automatic] = [new Redis(socket), new Redis({ ...socket, enableAutoPipelining: true })]
+    const client = load('redis').createClient({ socket })
+    await Promise.all([one.ping(), automatic.ping(), client.connect()])
+    closing.push(() => { one.disconnect(); automatic.disconnect(); return client.quit() })
+    // A span has no more of a command than its name, so the number is part of that. Redis knows no such command.
+    const unknown = error => { if (!error.message.includes('unknown command')) throw error }
+    calls.push(id => one.call(`id=${id}.`).catch(unknown))
+    // Has no number; but if some were another request's, that one would have too many.
+    calls.push(id => automatic.get(`id=${id}.`))
+    calls.push(id => client.sendCommand([`id=${id}.`]).catch(unknown))
+  }
+
   const server = http.createServer(async (request, response) => {
     const id = Number(/id=(\d+)/.exec(request.url)[1])
     try {
@@ -63,8 +90,8 @@ module.exports = async ({ load, attach, listen, get, echo, each }) => {
     const { status, body } = await get(port, `/work?id=${id}.`, { agent: clients })
     if (status !== 200) throw new Error(body)
   }
-  attach()
+  const status = attach()
   await each(REQUESTS, AT_ONCE, ask)
   await Promise.all(closing.map(close => close()))
-  return { requests: REQUESTS, calls: calls.length * 2, heard: [...heard].map(([span, [trace, id]]) => [trace, span, id]) }
+  return { status, calls: calls.length * 2, heard: [...heard].map(([span, [trace, id]]) => [trace, span, id]) }
 }

@@ -2,6 +2,11 @@
 
 use super::*;
 use apm_agent::bridge::SpanStatus;
+use apm_tests::{
+    mariadb::{self, MariaDb},
+    memcached::{self, Memcached},
+    redis::{self, Redis},
+};
 
 /// The header a server got.
 fn got<'a>(result: &'a Value, way: &str, name: &str) -> &'a str {
@@ -118,9 +123,125 @@ fn pg_queries_are_told() -> Result<()> {
                 ensure!(attribute(call, "db.namespace") == "postgres", "{call:?}");
                 ensure!(attribute(call, "server.port") == database.port().to_string(), "{call:?}");
                 ensure!(attribute(call, "network.local.port").parse::<u16>().is_ok(), "{call:?}");
-                let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
-                let codes: Vec<_> = errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect();
+                let codes = codes_of(&told, call);
                 ensure!(codes == if failed { vec!["42P01"] } else { vec![] }, "{way}: {codes:?}");
+            }
+        }
+        Ok(())
+    })
+}
+
+/// As of PostgreSQL, by mysql2 and mysql.
+#[test]
+fn mysql_queries_are_told() -> Result<()> {
+    if !turn::can_run(&[Need::NodeMajors, Need::File(mariadb::PROGRAM)]) {
+        return Ok(());
+    }
+    let database = MariaDb::start()?;
+    on_each(|major, libraries| {
+        for library in ["mysql2", "mysql"] {
+            let scenario = with_script(&format!("{library}.js"), major, libraries)?;
+            let ran = scenario.variable("MYSQLPORT", database.port()).succeed()?;
+            mysql_queries(&ran, library, &database).context(library)?;
+        }
+        Ok(())
+    })
+}
+
+fn mysql_queries(ran: &Ran, library: &str, database: &MariaDb) -> Result<()> {
+    ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+    let told = Told::by(ran)?;
+    for way in ran.result["after"].as_object().context("ways")?.keys() {
+        let calls = told.calls(&format!("/{way}"))?;
+        ensure!(calls.len() == if way == "inside" { 2 } else { 1 }, "{way}: {calls:?}");
+        let failed = way.starts_with("failed");
+        for call in calls {
+            let statement = attribute(call, "db.query.text");
+            ensure!(call.source == library && (failed || statement.contains(way.as_str())), "{way}: {call:?}");
+            ensure!((call.status == SpanStatus::Error) == failed, "{way}: {call:?}");
+            ensure!(attribute(call, "db.system.name") == "mysql" && attribute(call, "db.user") == "shop");
+            ensure!(attribute(call, "db.namespace") == "shop", "{call:?}");
+            ensure!(attribute(call, "server.port") == database.port().to_string(), "{call:?}");
+            let codes = codes_of(&told, call);
+            ensure!(codes == if failed { vec!["ER_NO_SUCH_TABLE"] } else { vec![] }, "{way}: {codes:?}");
+        }
+    }
+    Ok(())
+}
+
+/// Codes of the errors a call ended with.
+fn codes_of<'a>(told: &'a Told, call: &SpanEnded) -> Vec<&'a str> {
+    let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
+    errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect()
+}
+
+/// Each command is a span, whoever sends it: one by one, in pipelines and transactions.
+#[test]
+fn redis_commands_are_told() -> Result<()> {
+    if !turn::can_run(&[Need::NodeMajors, Need::Program(redis::PROGRAM)]) {
+        return Ok(());
+    }
+    let server = Redis::start()?;
+    on_each(|major, libraries| {
+        let scenario = with_script("redis.js", major, libraries)?.variable("REDISPORT", server.port());
+        let ran = scenario.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for way in ran.result["after"].as_object().context("ways")?.keys() {
+            let calls = told.calls(&format!("/{way}"))?;
+            let names: Vec<_> = calls.iter().map(|call| call.name.as_str()).collect();
+            let expected: &[&str] = match way.as_str() {
+                "ioredisCallback" => &["GET", "GET"],
+                "ioredisPipeline" => &["GET", "STRLEN"],
+                "ioredisMulti" | "redisMulti" => &["MULTI", "GET", "EXEC"],
+                "ioredisFailed" | "redisFailed" => &["HGET"],
+                _ => &["GET"],
+            };
+            ensure!(names == expected, "{way}: {names:?}");
+            for call in calls {
+                ensure!(way.starts_with(&call.source) && attribute(call, "db.system.name") == "redis", "{call:?}");
+                let failed = way.ends_with("Failed");
+                ensure!((call.status == SpanStatus::Error) == failed, "{way}: {call:?}");
+                ensure!(codes_of(&told, call).len() == usize::from(failed), "{way}");
+                // Before version 5 node-redis does not tell.
+                let place = [attribute(call, "server.address"), attribute(call, "server.port")];
+                let known = place == ["127.0.0.1", &server.port().to_string()];
+                ensure!(
+                    known || (place == ["", ""] && call.source == "redis" && libraries == Libraries::Older),
+                    "{call:?}"
+                );
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Each command on memcached is a span with its key.
+#[test]
+fn memcached_commands_are_told() -> Result<()> {
+    if !turn::can_run(&[Need::NodeMajors, Need::Program(memcached::PROGRAM)]) {
+        return Ok(());
+    }
+    let server = Memcached::start()?;
+    on_each(|major, libraries| {
+        let scenario = with_script("memcached.js", major, libraries)?.variable("MEMCACHEDPORT", server.port());
+        let ran = scenario.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for (way, command, key, times) in [
+            ("set", "set", "set", 1),
+            ("get", "get", "get", 1),
+            ("getInside", "get", "getInside", 2),
+            ("delete", "delete", "delete", 1),
+            ("incr", "incr", "set", 1),
+        ] {
+            let calls = told.calls(&format!("/{way}"))?;
+            ensure!(calls.len() == times, "{way}: {calls:?}");
+            for call in calls {
+                ensure!(call.name == format!("memcached.{command}") && call.source == "memcached", "{call:?}");
+                ensure!(attribute(call, "db.query.text") == format!("{command} {key}"), "{call:?}");
+                ensure!(attribute(call, "server.port") == server.port().to_string(), "{call:?}");
+                ensure!((call.status == SpanStatus::Error) == (way == "incr"), "a text cannot be counted up: {call:?}");
             }
         }
         Ok(())

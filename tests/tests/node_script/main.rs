@@ -19,6 +19,7 @@ use serde_json::Value;
 mod calls;
 mod harm;
 mod routes;
+mod settings;
 mod truth;
 
 const NEEDS: &[Need] = &[Need::NodeMajors];
@@ -39,8 +40,12 @@ fn on_each(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
 
 /// A scenario with the script, which tells everything.
 fn with_script(name: &str, major: Major, libraries: Libraries) -> Result<Scenario> {
+    with_settings(name, major, libraries, ScriptSettings { all_facts: true, ..ScriptSettings::default() })
+}
+
+fn with_settings(name: &str, major: Major, libraries: Libraries, settings: ScriptSettings) -> Result<Scenario> {
     let scenario = Scenario::new(name, major, libraries)?;
-    let settings = ScriptSettings { all_facts: true, output: Some(scenario.output()), ..ScriptSettings::default() };
+    let settings = ScriptSettings { output: Some(scenario.output()), ..settings };
     scenario.expression(&script::expression(&settings))
 }
 

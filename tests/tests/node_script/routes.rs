@@ -35,6 +35,53 @@ fn express_routes_are_named() -> Result<()> {
     })
 }
 
+/// Routes of Fastify, Koa and hapi, and the errors they deal with.
+#[test]
+fn routes_of_other_frameworks_are_named() -> Result<()> {
+    on_each(|major, libraries| {
+        for framework in ["fastify", "koa", "hapi"] {
+            let scenario = with_script("frameworks.js", major, libraries)?.variable("FRAMEWORK", framework);
+            let ran = scenario.succeed()?;
+            // hapi 20 clones errors in a way that loses their stacks since Node.js 21.
+            let stacks = framework != "hapi" || libraries == Libraries::Newer || major < Major(22);
+            other_framework(&Told::by(&ran)?, &ran.result, framework, stacks).context(framework)?;
+        }
+        Ok(())
+    })
+}
+
+fn other_framework(told: &Told, result: &Value, framework: &str, stacks: bool) -> Result<()> {
+    let expected = [
+        ("/items/7", "/items/:id", 200),
+        ("/shops/items/orders/9", "/shops/:shop/orders/:order", 200),
+        ("/boom/async", "/boom/async", 500),
+        ("/boom/sent", "/boom/sent", 500),
+        ("/boom/handled", "/boom/handled", 418),
+        ("/none", "", 404),
+    ];
+    for (target, name, status) in expected {
+        let name = if framework == "hapi" { in_braces(name) } else { name.to_owned() };
+        ensure!(route(told.request(target)?) == name, "{target} is {:?}", told.request(target)?.route);
+        ensure!(result["statuses"][target] == status, "{target}: {}", result["statuses"]);
+    }
+    for (target, kind) in [("/boom/async", "TypeError"), ("/boom/sent", "RangeError")] {
+        let [threw] = told.errors_in(target)?[..] else { anyhow::bail!("{target}: {:?}", told.errors_in(target)?) };
+        ensure!(threw.handled && threw.thrown.kind == kind, "{threw:?}");
+        let culprit = threw.thrown.culprit.as_deref().unwrap_or_default();
+        ensure!(culprit.contains("frameworks.js") == stacks, "{threw:?}");
+    }
+    // Koa's is one for the client, hapi's none.
+    let handled = told.errors_in("/boom/handled")?.len();
+    ensure!(handled == usize::from(framework == "fastify"), "{handled} errors");
+    Ok(())
+}
+
+/// `/items/:id` in hapi's words.
+fn in_braces(route: &str) -> String {
+    let part = |part: &str| part.strip_prefix(':').map_or_else(|| part.to_owned(), |name| format!("{{{name}}}"));
+    route.split('/').map(part).collect::<Vec<_>>().join("/")
+}
+
 fn express_errors(told: &Told) -> Result<()> {
     for (target, kind, message, code) in [
         ("/boom/sync", "TypeError", "sync", None),

@@ -56,6 +56,10 @@ impl<'a> Attributes<'a> {
         self.get(&["db.query.text", "db.statement"])
     }
 
+    pub fn operation(self) -> Option<&'a str> {
+        self.get(&["db.operation.name", "db.operation"])
+    }
+
     pub fn db_user(self) -> Option<&'a str> {
         self.get(&["db.user"])
     }

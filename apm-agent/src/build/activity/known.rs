@@ -123,7 +123,7 @@ fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str, po
 
 /// A stored procedure is executed, a session without a statement connects.
 fn action(ended: &SpanEnded, attributes: Attributes<'_>) -> &'static str {
-    let operation = attributes.get(&["db.operation.name", "db.operation"]).unwrap_or_default();
+    let operation = attributes.operation().unwrap_or_default();
     if attributes.get(&["db.stored_procedure.name"]).is_some() || operation == "CALL" {
         "exec"
     } else if attributes.statement().is_none() && ended.name.starts_with("CONNECT") {

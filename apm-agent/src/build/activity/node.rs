@@ -20,11 +20,21 @@ use crate::{bridge::SpanEnded, exchange::Http};
 enum Speaks {
     Http,
     Sql(&'static str),
+    Redis,
+    Memcached,
 }
 
 /// The script's names of libraries.
-const LIBRARIES: &[(&str, Speaks)] =
-    &[("http", Speaks::Http), ("undici", Speaks::Http), ("pg", Speaks::Sql("postgresql"))];
+const LIBRARIES: &[(&str, Speaks)] = &[
+    ("http", Speaks::Http),
+    ("undici", Speaks::Http),
+    ("pg", Speaks::Sql("postgresql")),
+    ("mysql", Speaks::Sql("mysql")),
+    ("mysql2", Speaks::Sql("mysql")),
+    ("ioredis", Speaks::Redis),
+    ("redis", Speaks::Redis),
+    ("memcached", Speaks::Memcached),
+];
 
 /// `None`: the source is not one of them.
 pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
@@ -33,6 +43,8 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
     match *speaks {
         Speaks::Http => Some(http(ended, attributes)),
         Speaks::Sql(system) => Some(query(ended, attributes, system)),
+        Speaks::Redis => Some(command(ended, attributes, "redis", "query")),
+        Speaks::Memcached => Some(command(ended, attributes, "memcached", attributes.operation().unwrap_or_default())),
     }
 }
 
@@ -74,6 +86,13 @@ fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) ->
         rows_affected: None,
     };
     database(ended, attributes, system, signature.unwrap_or_else(|| name(ended)), "query", db)
+}
+
+/// Of a command no more is told than the script does: of Redis its name, of memcached its key, too.
+fn command(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str, action: &str) -> Parts {
+    let statement = attributes.statement().map(str::to_owned);
+    let db = DbContext { instance: None, statement, kind: Cow::Borrowed(system), user: None, rows_affected: None };
+    database(ended, attributes, system, name(ended), action, db)
 }
 
 fn database(

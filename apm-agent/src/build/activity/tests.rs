@@ -373,4 +373,20 @@ fn calls_of_node_are_those_of_elastics_agent() {
     assert_eq!((db.statement.as_deref(), db.kind.as_ref()), (Some("SELECT *\nFROM items"), "sql"));
     assert_eq!((db.instance.as_deref(), db.user.as_deref()), (Some("shop"), Some("app")));
     assert_eq!(of("pg", SpanStatus::Error, &query).outcome, Outcome::Failure);
+
+    let command = [("db.system.name", "redis"), ("server.address", "cache"), ("server.port", "6379")];
+    for source in ["ioredis", "redis"] {
+        let span = of(source, SpanStatus::Ok, &command);
+        assert_eq!((span.name.as_str(), span.kind, span.subtype.as_ref()), ("work", "db", "redis"));
+        assert_eq!(
+            (span.action.as_str(), destination::resource("db", &span.destination.target)),
+            ("query", "redis".into())
+        );
+        let db = span.db.expect("a database");
+        assert_eq!((db.kind.as_ref(), db.statement, db.instance), ("redis", None, None));
+    }
+    let command = [("db.system.name", "memcached"), ("db.operation.name", "get"), ("db.query.text", "get a")];
+    let span = of("memcached", SpanStatus::Error, &command);
+    assert_eq!((span.action.as_str(), span.outcome), ("get", Outcome::Failure));
+    assert_eq!(span.db.and_then(|db| db.statement).as_deref(), Some("get a"));
 }

@@ -1,8 +1,8 @@
 //! Which call on the wire a span means that names our port of the connection it was made on.
 //!
 //! A library sends one call after the other on a connection and is answered in that order, so that spans of a connection
-//! end in the order of its calls. A call is taken only if it lies within its span, and if there are several, only if
-//! their statements tell them apart.
+//! end in the order of its calls. A call is taken only if it began within its span, and if there are several, only if
+//! their statements tell them apart. It may end later: a library tells of an error before the session is ready again.
 
 use super::Bridged;
 use crate::{
@@ -41,10 +41,7 @@ impl Bridged {
             .iter()
             .filter(|key| {
                 let call = self.calls.get(key).filter(|call| call.span.is_none() && !call.doubted);
-                call.is_some_and(|call| {
-                    let closed = call.over.as_ref().map(|over| over.exchange.closed.time);
-                    within.contains(&call.opened) && closed.is_none_or(|closed| closed <= time)
-                })
+                call.is_some_and(|call| within.contains(&call.opened))
             })
             .copied()
             .collect();

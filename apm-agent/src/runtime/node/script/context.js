@@ -77,6 +77,11 @@ class Transaction {
     this.id = newId(8)
     this.began = now()
     this.ended = 0
+    // Of a request by HTTP/1: itself, the peer, and whether the wire does not show it.
+    this.request = undefined
+    this.port = undefined
+    this.peer = undefined
+    this.hidden = false
     // What frameworks say of its name: a route, a function that finds one in the end, and Express' mounts on the way.
     this.route = undefined
     this.routed = undefined

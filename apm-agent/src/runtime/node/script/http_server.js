@@ -71,11 +71,9 @@ function receive (request, response) {
 
 function answered (response) {
   const transaction = transactions.get(response)
-  if (!transaction || transaction.ended !== 0) return
-  transaction.ended = now()
-  tellRequest(transaction, response)
-  // What was left running holds the transaction, and need not hold the request.
-  transaction.request = transaction.routed = undefined
+  if (!transaction || transaction.ended !== 0 || !transaction.request) return
+  const { request } = transaction
+  tellRequest(transaction, transaction.hidden ? () => factsOf(transaction, request, response) : undefined)
 }
 
 // The route as frameworks name it; some know it only when the request is over.
@@ -83,52 +81,54 @@ function routeOf ({ route, routed }) {
   return String(route || (routed && routed()) || '')
 }
 
-function tellRequest (transaction, response) {
-  const { request } = transaction
+// `facts` gives what the wire does not show.
+function tellRequest (transaction, facts) {
+  transaction.ended = now()
   const route = routeOf(transaction)
-  const [connection, number] = counted.get(request)
-  const facts = transaction.hidden && transaction.sampled ? factsOf(transaction, request, response) : undefined
-  begin(REQUEST, 80 + room(route) + (facts ? facts.bytes : 0))
+  const [connection, number] = (transaction.request && counted.get(transaction.request)) || [0, 0]
+  const shown = facts && transaction.sampled ? within(facts()) : undefined
+  begin(REQUEST, 80 + room(route) + (shown ? shown.bytes : 0))
   putTime(transaction.ended)
   putTime(transaction.began)
   putId(transaction.trace, 16)
   putId(transaction.id, 8)
   putId(transaction.parent, 8)
-  putByte((transaction.sampled ? SAMPLED : 0) | (facts ? FACTS : 0))
+  putByte((transaction.sampled ? SAMPLED : 0) | (shown ? FACTS : 0))
   putShort(transaction.port)
   putInt(connection)
   putInt(number)
   putText(route)
-  if (facts) putFacts(facts)
+  if (shown) putFacts(shown)
   end()
+  // What was left running holds the transaction, and need not hold the request.
+  transaction.request = transaction.routed = undefined
 }
 
-// What the wire does not show of an encrypted request. The target may be long, the headers have what room is left.
+function factsOf ({ peer }, request, response) {
+  return {
+    texts: [request.method, request.socket.encrypted ? 'https' : 'http', 'HTTP/' + request.httpVersion, peer],
+    target: request.originalUrl || request.url,
+    headers: request.rawHeaders,
+    status: response.headersSent ? response.statusCode : 0
+  }
+}
+
+// The target may be long, the headers have what room is left.
 const TARGET = 4096
+const VALUE = 1024
 const HEADERS = 8192
 
-function factsOf (transaction, request, response) {
-  const target = request.originalUrl || request.url
+// The facts with as many headers as there is room for, names and values one after the other.
+function within (facts) {
   const headers = []
   let bytes = 0
-  for (let i = 0; settings.capture_headers && i + 1 < request.rawHeaders.length; i += 2) {
-    const [name, value] = [request.rawHeaders[i], request.rawHeaders[i + 1]]
-    bytes += room(name) + room(value, 1024)
-    if (bytes > HEADERS || headers.length > 254) break
+  for (let i = 0; settings.capture_headers && i + 1 < facts.headers.length && headers.length < 510; i += 2) {
+    const [name, value] = [facts.headers[i], facts.headers[i + 1]]
+    bytes += room(name) + room(value, VALUE)
+    if (bytes > HEADERS) break
     headers.push(name, value)
   }
-  return {
-    texts: [
-      request.method,
-      request.socket.encrypted ? 'https' : 'http',
-      'HTTP/' + request.httpVersion,
-      transaction.peer
-    ],
-    target,
-    headers,
-    status: response.headersSent ? response.statusCode : 0,
-    bytes: HEADERS + room(target, TARGET) + 4 * (SHORT + 2) + 16
-  }
+  return { ...facts, headers, bytes: HEADERS + room(facts.target, TARGET) + 4 * (SHORT + 2) + 16 }
 }
 
 function putFacts ({ texts, target, headers, status }) {
@@ -138,6 +138,6 @@ function putFacts ({ texts, target, headers, status }) {
   putByte(headers.length / 2)
   for (let i = 0; i < headers.length; i += 2) {
     putText(headers[i])
-    putText(headers[i + 1], 1024)
+    putText(headers[i + 1], VALUE)
   }
 }

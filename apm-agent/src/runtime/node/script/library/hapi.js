@@ -1,0 +1,15 @@
+// hapi 20 and 21.
+
+libraries.push({ name: 'hapi', package: '@hapi/hapi', versions: [20, 21], files: { 'lib/request.js': hapiRequest } })
+
+function hapiRequest ({ prototype }) {
+  hook(prototype, '_execute', request => {
+    const transaction = transactions.get(request.raw.req)
+    // hapi answers by routes of its own when it finds none.
+    if (transaction) transaction.routed = () => request.route.method === '_special' ? undefined : request.route.path
+  })
+  // The channel `error` has what ended in status 500, and nothing else.
+  hook(prototype, '_log', (request, [, error, channel]) => {
+    if (channel === 'error' && error instanceof Error) tellError(error, true, transactions.get(request.raw.req))
+  })
+}

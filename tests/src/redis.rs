@@ -1,0 +1,39 @@
+//! A private Redis on a free port, that keeps nothing.
+
+use std::{process::Command, time::Duration};
+
+use anyhow::Result;
+use rustix::process::Signal;
+
+use crate::{child::Child, http, wait};
+
+/// The server's program.
+pub const PROGRAM: &str = "redis-server";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Redis {
+    _child: Child,
+    port: u16,
+}
+
+impl Redis {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// If Redis is not installed or does not start.
+    pub fn start() -> Result<Self> {
+        let port = http::free_port()?;
+        let mut command = Command::new(PROGRAM);
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--daemonize", "no", "--port"]);
+        let child = Child::start(PROGRAM, command.arg(port.to_string()))?;
+        let mut child = child.with_farewell(Signal::TERM, Duration::from_secs(5));
+        child.wait_for_line("Ready to accept connections", wait::PATIENCE)?;
+        Ok(Self { _child: child, port })
+    }
+
+    /// Port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
