@@ -87,17 +87,6 @@ pub fn of_exception(
     ErrorEvent { culprit, kind, message, code, handled, frames, causes, ..ErrorEvent::new(id, time, within) }
 }
 
-/// A panic of a Go program. The culprit is the first function of the program's own, as Elastic's Go agent has it.
-pub fn of_panic(thrown: &Thrown, handled: bool, limit: usize, id: TraceId, time: EpochMicros) -> ErrorEvent {
-    let own = thrown.frames.iter().find(|frame| !frame.library);
-    let culprit = own.map(|frame| match &frame.module {
-        Some(module) => format!("{module}.{}", frame.function),
-        None => frame.function.clone(),
-    });
-    let Thrown { kind, message, frames, causes } = limited(thrown, limit);
-    ErrorEvent { culprit, kind, message, handled, frames, causes, ..ErrorEvent::new(id, time, None) }
-}
-
 /// What the program logged as an error.
 pub fn of_log(logged: &Logged, limit: usize, id: TraceId, time: EpochMicros) -> ErrorEvent {
     let log = ErrorLog {

@@ -50,7 +50,7 @@ impl Tracer {
     /// The error a panic is; none when it is no error.
     fn panic_event(&mut self, thrown: &Thrown, handled: bool, time: Nanos) -> Option<ErrorEvent> {
         let (limit, time) = (self.capture.stack_trace_limit, self.clock.epoch(time));
-        (thrown.message != ABORT).then(|| failure::of_panic(thrown, handled, limit, self.ids.trace(), time))
+        (thrown.message != ABORT).then(|| failure::of_exception(thrown, handled, limit, self.ids.trace(), time, None))
     }
 
     fn blame(&mut self, pid: u32, (time, panicked): Panic, handled: bool, instance: &Arc<ServiceInstance>) {

@@ -43,7 +43,8 @@ impl Code {
         let found = self.binary.type_at(address);
         let kind = self.binary.type_name(address).unwrap_or_default();
         let message = found.and_then(|found| self.message(&found, &kind, panic)).unwrap_or_default();
-        Thrown { kind, message, frames: self.frames(panic), causes: Vec::new() }
+        let frames = self.frames(panic);
+        Thrown { kind, message, culprit: Some(culprit(&frames)), frames, ..Thrown::default() }
     }
 
     fn message(&self, found: &GoType, kind: &str, panic: &Panic<'_>) -> Option<String> {
@@ -77,6 +78,15 @@ impl Code {
         let outside = frames.iter().position(|frame| frame.module.as_deref() != Some("runtime")).unwrap_or(0);
         frames.split_off(outside)
     }
+}
+
+/// The first function of the program's own, as Elastic's Go agent has it; empty: there is none.
+fn culprit(frames: &[Frame]) -> String {
+    let own = frames.iter().find(|frame| !frame.library);
+    own.map_or_else(String::new, |frame| match &frame.module {
+        Some(module) => format!("{module}.{}", frame.function),
+        None => frame.function.clone(),
+    })
 }
 
 /// A frame from a full name: `github.com/lib/pq.(*conn).Query` is `(*conn).Query` of `github.com/lib/pq`.
