@@ -141,9 +141,9 @@ impl Bridges {
         self.batches_lost += u64::from(!matches!(sent, Some(Ok(()))));
     }
 
-    /// Is a connection of `pid` ours?
-    pub(super) fn is_own(&self, pid: u32, remote: SocketAddr) -> bool {
-        self.own.has(pid, remote)
+    /// Is a connection of `pid` that began at `time` ours?
+    pub(super) fn is_own(&self, pid: u32, remote: SocketAddr, time: Nanos) -> bool {
+        self.own.has(pid, remote, time)
     }
 
     /// Takes in what has arrived. To be called before the kernel's events are taken.

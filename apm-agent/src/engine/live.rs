@@ -359,7 +359,7 @@ impl<A: Admit> Desk<A> {
         match event {
             Event::Open(open) => {
                 let Endpoint::Ip(remote) = open.remote else { return false };
-                if !self.bridges.is_own(header.pid, remote) {
+                if !self.bridges.is_own(header.pid, remote, header.time) {
                     // Its number may have been one of ours before.
                     self.own.remove(&open.id);
                     return false;
