@@ -129,7 +129,10 @@ fn twenty_agents_leave_nothing() -> Result<()> {
     let database = Postgres::start()?;
     let (expected, _) = end(express::start(Major(22), &database)?)?;
     let program = express::start(Major(22), &database)?;
-    under_load(&program, || Ok(thread::sleep(Duration::from_millis(500))))?;
+    under_load(&program, || {
+        thread::sleep(Duration::from_millis(500));
+        Ok(())
+    })?;
     let before = Held::by(&program, &database)?;
     let signals = process::signals(program.pid())?;
     let mut noticed = Duration::ZERO;
