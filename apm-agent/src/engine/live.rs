@@ -90,6 +90,8 @@ struct Desk<A> {
     bridges: Bridges,
     /// Connections of watched processes that are our own.
     own: HashSet<u64>,
+    /// Events of them, which go no further.
+    own_events: u64,
     /// Those of them that the kernel should tell no more of.
     ignored: Vec<u64>,
     services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
@@ -110,6 +112,7 @@ impl<A: Admit> Live<A> {
             recorder: parts.recorder,
             bridges: Bridges::new(parts.bridges, parts.bridge_settings, Some(kernel.tools())),
             own: HashSet::new(),
+            own_events: 0,
             ignored: Vec::new(),
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
@@ -266,8 +269,11 @@ fn kernel_counters(kernel: &Kernel) -> Vec<(&'static str, u64)> {
 
 impl<A: Admit> Desk<A> {
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        let mut counters =
-            vec![("kernel.events.undecoded", self.undecoded), ("kernel.events.not_kept", self.waiting.lost)];
+        let mut counters = vec![
+            ("kernel.events.undecoded", self.undecoded),
+            ("kernel.events.not_kept", self.waiting.lost),
+            ("kernel.events.own", self.own_events),
+        ];
         counters.extend(self.bridges.counters());
         counters.extend(self.pipeline.counters());
         counters.extend(self.metrics.counters());
@@ -322,6 +328,7 @@ impl<A: Admit> Desk<A> {
             return;
         }
         if self.is_own(&header, &event) {
+            self.own_events += 1;
             return;
         }
         match &event {
