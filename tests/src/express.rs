@@ -1,6 +1,6 @@
 //! The Express service of `tests/apps/node/web.js`, on any major of Node.js.
 
-use std::process::Command;
+use std::{process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 
@@ -47,5 +47,8 @@ pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables
 /// If that takes too long.
 pub fn listens(agent: &Agent, processes: usize) -> Result<()> {
     let enough = || agent.output().matches(LISTENING).count() >= processes;
-    wait::until("the script to be in", wait::PATIENCE, || enough().then_some(())).with_context(|| agent.output())
+    wait::until("the script to be in", wait::PATIENCE, || enough().then_some(())).with_context(|| agent.output())?;
+    // The engine takes in that the script speaks at its next looks; what passes before is told by the wire.
+    thread::sleep(Duration::from_millis(500));
+    Ok(())
 }

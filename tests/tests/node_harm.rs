@@ -160,7 +160,7 @@ fn twenty_agents_leave_nothing() -> Result<()> {
 }
 
 #[test]
-fn four_processes_and_two_agents() -> Result<()> {
+fn four_processes_at_once() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
     let majors = [Major(18), Major(20), Major(24), Major(26)];

@@ -47,6 +47,7 @@ pub(super) struct Bridges {
     leaving: Vec<(u32, Running)>,
     kernel: Option<Tools>,
     own: Arc<OwnConnections>,
+    batches: u64,
     batches_lost: u64,
     abandoned: Arc<AtomicBool>,
     sender: SyncSender<Vec<Message>>,
@@ -74,6 +75,7 @@ impl Bridges {
             leaving: Vec::new(),
             kernel,
             own: Arc::default(),
+            batches: 0,
             batches_lost: 0,
             abandoned: Arc::default(),
             sender,
@@ -138,12 +140,13 @@ impl Bridges {
     pub(super) fn written(&mut self, pid: u32, batch: Batch) {
         let leaving = self.leaving.iter().find(|(left, _)| *left == pid).map(|(_, leaving)| leaving);
         let sent = self.running.get(&pid).or(leaving).map(|running| running.inbox.try_send(batch));
+        self.batches += 1;
         self.batches_lost += u64::from(!matches!(sent, Some(Ok(()))));
     }
 
-    /// Is a connection of `pid` ours?
-    pub(super) fn is_own(&self, pid: u32, remote: SocketAddr) -> bool {
-        self.own.has(pid, remote)
+    /// Is a connection of `pid` that began at `time` ours?
+    pub(super) fn is_own(&self, pid: u32, remote: SocketAddr, time: Nanos) -> bool {
+        self.own.has(pid, remote, time)
     }
 
     /// Takes in what has arrived. To be called before the kernel's events are taken.
@@ -192,6 +195,7 @@ impl Bridges {
             ("bridge.running", self.running.len() as u64),
             ("bridge.refused", self.refused),
             ("bridge.broken", self.broken.load(Ordering::Relaxed)),
+            ("bridge.batches", self.batches),
             ("bridge.batches_lost", self.batches_lost),
         ]
     }

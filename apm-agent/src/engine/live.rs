@@ -92,6 +92,8 @@ struct Desk<A> {
     probes: Probes,
     /// Connections of watched processes that are our own.
     own: HashSet<u64>,
+    /// Events of them, which go no further.
+    own_events: u64,
     /// Those of them that the kernel should tell no more of.
     ignored: Vec<u64>,
     services: std::collections::HashMap<u32, Arc<ServiceInstance>>,
@@ -113,6 +115,7 @@ impl<A: Admit> Live<A> {
             probes: Probes::new(parts.bridges.go, parts.bridges.go_routes),
             bridges: Bridges::new(parts.bridges, parts.bridge_settings, Some(kernel.tools())),
             own: HashSet::new(),
+            own_events: 0,
             ignored: Vec::new(),
             services: std::collections::HashMap::new(),
             waiting: WaitingRoom::default(),
@@ -275,8 +278,11 @@ fn kernel_counters(kernel: &Kernel) -> Vec<(&'static str, u64)> {
 
 impl<A: Admit> Desk<A> {
     fn counters(&self) -> Vec<(&'static str, u64)> {
-        let mut counters =
-            vec![("kernel.events.undecoded", self.undecoded), ("kernel.events.not_kept", self.waiting.lost)];
+        let mut counters = vec![
+            ("kernel.events.undecoded", self.undecoded),
+            ("kernel.events.not_kept", self.waiting.lost),
+            ("kernel.events.own", self.own_events),
+        ];
         counters.extend(self.bridges.counters());
         counters.extend(self.probes.counters());
         counters.extend(self.pipeline.counters());
@@ -332,6 +338,7 @@ impl<A: Admit> Desk<A> {
             return;
         }
         if self.is_own(&header, &event) {
+            self.own_events += 1;
             return;
         }
         match &event {
@@ -375,7 +382,7 @@ impl<A: Admit> Desk<A> {
         match event {
             Event::Open(open) => {
                 let Endpoint::Ip(remote) = open.remote else { return false };
-                if !self.bridges.is_own(header.pid, remote) {
+                if !self.bridges.is_own(header.pid, remote, header.time) {
                     // Its number may have been one of ours before.
                     self.own.remove(&open.id);
                     return false;
