@@ -24,7 +24,9 @@ function attach (expression = fs.readFileSync(process.env.EXPRESSION, 'utf8')) {
 // Who is attached has this: all of it that can be seen from outside.
 const attached = () => globalThis[Symbol.for('apm-agent.node')]
 
+// Connections that rest are not closed: a client may be about to use them again.
 function listen (server) {
+  server.keepAliveTimeout = 0
   return new Promise(resolve => server.listen(0, '127.0.0.1', () => resolve(server.address().port)))
 }
 

@@ -65,7 +65,7 @@ pub struct ScriptSettings {
     pub elastic_header: bool,
     /// Everything is told of requests that the wire shows as well.
     pub all_facts: bool,
-    /// Libraries that are left alone, by their names in [`Status::patched`].
+    /// Libraries that are left alone, by the names [`Status::patched`] begins with.
     pub off: Vec<String>,
     /// File that gets the records instead of /dev/null. For tests.
     pub output: Option<String>,
@@ -102,7 +102,8 @@ pub struct Status {
     pub pid: u32,
     /// The descriptor it writes its records to.
     pub fd: i32,
-    /// What is watched, with the versions of libraries: `http`, `pg 8.11.3`. More may come as modules are loaded.
+    /// What is watched, with the versions of libraries and of packages they come with: `http`, `pg 8.11.3`,
+    /// `pg (pg-pool 3.6.1)`. More may come as modules are loaded.
     pub patched: Vec<String>,
     /// What could be watched and is not.
     pub refused: Vec<Refusal>,

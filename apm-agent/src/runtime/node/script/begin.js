@@ -14,7 +14,7 @@ if (before) {
 const builtin = process.getBuiltinModule || require
 
 // Modules under this path stand for an agent that watches already: two would each change what the other has changed.
-const AGENTS = /[\\/]node_modules[\\/](elastic-apm-node|dd-trace|newrelic|appdynamics|@instana[\\/]core|@dynatrace[\\/]\w+|@opentelemetry[\\/]sdk-trace-base)[\\/]/
+const AGENTS = /[\\/]node_modules[\\/](elastic-apm-node|dd-trace|newrelic|appdynamics|@instana[\\/]core|@dynatrace[\\/]\w+|@opentelemetry[\\/](?:sdk-node|sdk-trace-node))[\\/]/
 
 // CommonJS modules by file name. ES modules are in no list that can be read.
 const cache = (require && require.cache) || {}

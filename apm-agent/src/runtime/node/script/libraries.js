@@ -42,7 +42,7 @@ function consider (module) {
   if (!entry) return
   const { library, change } = entry
   const version = versionOf(root)
-  const label = `${library.name} ${version}`
+  const label = name === library.name ? `${name} ${version}` : `${library.name} (${name} ${version})`
   const major = parseInt(version)
   const [first, last] = library.versions
   if (!(major >= first && major <= last)) {
