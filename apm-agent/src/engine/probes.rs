@@ -6,13 +6,15 @@ use crate::{
     bridge::{Message, Said},
     event::{Event, Header},
     kernel::Kernel,
-    runtime::go::{AGENT_NAME, Code, Readers},
+    runtime::go::{AGENT_NAME, Code, Reader},
 };
 
 /// Which processes are to have probes.
 pub(super) struct Probes {
     is_on: bool,
-    readers: Readers,
+    routes: bool,
+    /// Started when the first process needs it.
+    reader: Option<Reader>,
     reading: HashSet<u32>,
     /// What is needed to put panics into words.
     codes: HashMap<u32, Code>,
@@ -26,7 +28,8 @@ impl Probes {
     pub(super) fn new(is_on: bool, routes: bool) -> Self {
         Self {
             is_on,
-            readers: Readers::new(routes),
+            routes,
+            reader: None,
             reading: HashSet::new(),
             codes: HashMap::new(),
             ended: Vec::new(),
@@ -40,11 +43,15 @@ impl Probes {
         if !self.is_on || agent_name != AGENT_NAME {
             return;
         }
-        match self.readers.begin(pid) {
-            Ok(()) => {
-                self.reading.insert(pid);
+        if self.reader.is_none() {
+            match Reader::start(self.routes) {
+                Ok(reader) => self.reader = Some(reader),
+                Err(error) => return self.refuse(pid, &format!("no thread could be started: {error}")),
             }
-            Err(error) => self.refuse(pid, &format!("no thread could be started: {error}")),
+        }
+        if let Some(reader) = &self.reader {
+            reader.ask(pid);
+            self.reading.insert(pid);
         }
     }
 
@@ -71,7 +78,7 @@ impl Probes {
         for pid in self.ended.drain(..) {
             kernel.unprobe(pid);
         }
-        for (pid, read) in self.readers.done() {
+        for (pid, read) in self.reader.as_ref().map(Reader::done).unwrap_or_default() {
             if !self.reading.remove(&pid) {
                 continue;
             }

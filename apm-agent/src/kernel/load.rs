@@ -224,11 +224,9 @@ impl Kernel {
     /// Instructions the verifier walked for each program (`verified_insns` of its fdinfo); kernels before 5.16 do not tell.
     pub fn verified_instructions(&self) -> Vec<(&'static str, Option<u32>)> {
         let programs = held(&self.programs);
-        let count = |program: &Program| {
-            let loaded = programs.program(program.name)?;
-            loaded.info().ok()?.verified_instruction_count()
-        };
-        self.chosen.iter().map(|program| (program.name, count(program))).collect()
+        let count = |name: &str| programs.program(name)?.info().ok()?.verified_instruction_count();
+        let names = self.chosen.iter().map(|program| program.name).chain(self.probed.programs());
+        names.map(|name| (name, count(name))).collect()
     }
 
     /// Bytes of kernel memory the maps take now (`memlock` of their fdinfo).

@@ -70,6 +70,11 @@ impl Probed {
     ) -> Self {
         Self { layouts, contexts, loaded: Vec::new(), processes: HashMap::new() }
     }
+
+    /// Programs loaded so far.
+    pub(super) fn programs(&self) -> impl Iterator<Item = &'static str> {
+        self.loaded.iter().copied()
+    }
 }
 
 impl Kernel {

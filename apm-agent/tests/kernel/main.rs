@@ -6,6 +6,7 @@ mod bytes;
 mod connections;
 mod descriptors;
 mod loading;
+mod probes;
 mod processes;
 mod seen;
 mod stage;

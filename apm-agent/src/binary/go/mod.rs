@@ -9,6 +9,7 @@ use object::{Architecture, Object, ObjectSection, ReadCache};
 
 use super::{LARGEST_FILE, Parsed};
 
+mod behind_call;
 pub mod buildinfo;
 mod contexts;
 mod descriptor;
@@ -17,7 +18,6 @@ mod image;
 mod inline;
 mod itabs;
 mod kind;
-mod landing;
 mod moduledata;
 mod names;
 mod pclntab;
@@ -188,8 +188,8 @@ impl GoBinary {
 
     /// Place in the file where the results of `callee` can be read cheaply in `caller`, which calls it once; `None` where
     /// it does not, or they cannot.
-    pub fn landing(&self, caller: &Function, callee: &Function) -> Option<u64> {
-        self.file_offset(landing::find(&self.code(caller)?, caller.entry, callee.entry)?)
+    pub fn behind_call(&self, caller: &Function, callee: &Function) -> Option<u64> {
+        self.file_offset(behind_call::find(&self.code(caller)?, caller.entry, callee.entry)?)
     }
 
     /// Functions that have an inlined copy of this one, so that a probe in it does not see their calls.

@@ -14,7 +14,7 @@ const LONGEST: usize = 192;
 const MOST_INSTRUCTIONS: usize = 32;
 
 /// Registers of integer and pointer arguments and results (`abi-internal.md` of Go), in order, and the closure's.
-const ARGUMENTS: [Register; 10] = [
+pub(super) const ARGUMENTS: [Register; 10] = [
     Register::RAX,
     Register::RBX,
     Register::RCX,
@@ -26,9 +26,6 @@ const ARGUMENTS: [Register; 10] = [
     Register::R11,
     Register::RDX,
 ];
-
-/// Registers of results: those of arguments, without the closure's.
-pub(super) const RESULTS: &[Register] = ARGUMENTS.split_at(9).0;
 
 /// What the kernel does with a probed instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -71,7 +68,7 @@ pub(super) fn find(code: &[u8], entry: u64) -> (u64, Price, bool) {
             {
                 return (instruction.ip(), Price::Emulated, false);
             }
-            FlowControl::Next if !writes(&mut written, &instruction, &ARGUMENTS) => {}
+            FlowControl::Next if !writes_any(&mut written, &instruction, &ARGUMENTS) => {}
             _ => break,
         }
         previous = instruction;
@@ -85,7 +82,7 @@ pub(super) fn find(code: &[u8], entry: u64) -> (u64, Price, bool) {
 }
 
 /// `push` of a register.
-fn is_push(instruction: &Instruction) -> bool {
+pub(super) fn is_push(instruction: &Instruction) -> bool {
     instruction.code() == Code::Push_r64
 }
 
@@ -101,8 +98,12 @@ fn is_stack_check(instruction: &Instruction) -> bool {
     limit || instruction.op0_register() == Register::R12
 }
 
-/// Does an instruction write one of these registers?
-pub(super) fn writes(factory: &mut InstructionInfoFactory, instruction: &Instruction, registers: &[Register]) -> bool {
+/// It writes to one of these registers, or a part of one.
+pub(super) fn writes_any(
+    factory: &mut InstructionInfoFactory,
+    instruction: &Instruction,
+    registers: &[Register],
+) -> bool {
     let info = factory.info(instruction);
     info.used_registers().iter().any(|used| {
         let is_write = !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead);

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{
-    bridge::{CallBegan, Context, Message, RequestEnded, RequestFacts, Said, SpanEnded, SpanKind, SpanStatus},
+    bridge::{
+        CallBegan, Context, Message, Panicked, Recovered, Recoverer, RequestEnded, RequestFacts, Said, SpanEnded,
+        SpanKind, SpanStatus, Thrown,
+    },
     build::{Transaction, destination::Endpoint, sample},
     correlate::TraceId,
     exchange::{Sql, SqlError},
@@ -43,6 +46,14 @@ impl Stage {
             addresses: Addresses { remote, ..Addresses::default() },
         };
         stage.say(0, Said::Began(Detail::default()));
+        stage
+    }
+
+    /// A process whose requests probes name.
+    fn named() -> Self {
+        let mut stage = Self::new();
+        stage.tracer.bridged.clear();
+        stage.instance = Arc::new(ServiceInstance { agent_name: go::AGENT_NAME.into(), ..ServiceInstance::default() });
         stage
     }
 
@@ -315,4 +326,81 @@ fn an_error_leaves_a_request_that_was_handed_over_with_its_call() {
         _ => None,
     });
     assert_eq!(kind, Some("exit"));
+}
+
+/// A statement sent for the request of this name; 0: for none.
+fn sent_for(stage: &mut Stage, owner: u64, serial: u64) {
+    stage.wire(2, |tracer, party| {
+        let at = Stamp { time: 12, mark: Mark { tid: 5, polled: true, owner }.pack() };
+        tracer.call_opened(party, serial, at);
+        tracer.call_done(party, exchange(serial, 12, 15, Payload::Sql(sample::sql("SELECT 1"))));
+    });
+}
+
+#[test]
+fn a_call_hangs_on_the_request_that_its_bytes_name() {
+    let mut stage = Stage::named();
+    for serial in [0, 1] {
+        stage.wire(1, |tracer, party| tracer.request_opened(party, serial, stamp(10, 1)));
+    }
+    stage.tracer.request_handled(PID, 100, 1);
+    stage.tracer.request_handled(PID, 101, 1);
+    stage.tracer.request_handled(PID, 102, 1);
+    stage.tracer.request_routed(PID, 100, "GET example.org/items/{id}");
+    for (serial, owner) in [(0, 101), (1, 0), (2, 102), (3, 100)] {
+        sent_for(&mut stage, owner, serial);
+    }
+    for serial in [0, 1] {
+        let http = Payload::Http(sample::http("/items/7", &[]));
+        stage.wire(1, |tracer, party| tracer.request_done(party, exchange(serial, 10, 20, http)));
+    }
+    let (transactions, spans) = stage.documents();
+    let names: Vec<&str> = transactions.iter().map(|one| one.name.as_str()).collect();
+    assert_eq!(names[2..], ["GET /items/{id}", "GET unknown route"], "behind two calls that nothing is known of");
+    let parents: Vec<_> = spans.iter().map(|span| span.place.parent).collect();
+    let places: Vec<_> = transactions.iter().map(|one| Some(one.place.id)).collect();
+    assert_eq!(parents, [places[0], places[1], places[2], places[3]]);
+    let counters = stage.tracer.counters;
+    assert_eq!((counters.requests_named, counters.requests_unplaced, counters.calls_linked), (2, 1, 2));
+}
+
+#[test]
+fn a_panic_is_an_error_by_what_becomes_of_it() {
+    let panicked = |goroutine, request| {
+        let thrown = Thrown { kind: "string".into(), message: format!("{goroutine}"), ..Thrown::default() };
+        Said::Panicked(Box::new(Panicked { goroutine, request, thrown }))
+    };
+    let recovered = |goroutine, by| Said::Recovered(Recovered { goroutine, by });
+    let mut stage = Stage::named();
+    let instance = Arc::clone(&stage.instance);
+    for (serial, status, by) in [
+        (0, Some(500), Some(Recoverer::Program)),
+        (1, Some(200), Some(Recoverer::Program)),
+        (2, Some(500), Some(Recoverer::Language)),
+        (3, None, None),
+    ] {
+        let name = 100 + serial;
+        stage.wire(1, |tracer, party| tracer.request_opened(party, serial, stamp(10, 1)));
+        stage.tracer.request_handled(PID, name, 1);
+        stage.say(11, panicked(serial, name));
+        if let Some(by) = by {
+            stage.say(12, recovered(serial, by));
+        }
+        let http = Http { status, ..sample::http("/", &[]) };
+        let mut done = exchange(serial, 10, 20, Payload::Http(http));
+        if status.is_none() {
+            done.ending = Ending::Aborted { by: None };
+        }
+        stage.wire(1, |tracer, party| tracer.request_done(party, done));
+    }
+    stage.say(30, panicked(8, 0));
+    stage.say(31, recovered(8, Recoverer::Program));
+    stage.say(32, panicked(9, 0));
+    stage.tracer.process_ended(PID, 512, &instance);
+    let errors = stage.tracer.take_documents().filter_map(|(_, document)| match document {
+        Document::Error(error) => Some((error.message, error.handled, error.within.is_some())),
+        _ => None,
+    });
+    let told = |message: &str, handled, within| (message.to_owned(), handled, within);
+    assert_eq!(errors.collect::<Vec<_>>(), [told("0", true, true), told("3", false, true), told("9", false, false)]);
 }

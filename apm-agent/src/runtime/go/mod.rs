@@ -12,7 +12,7 @@ mod reader;
 
 pub use panic::Code;
 pub use plan::Plan;
-pub use reader::Readers;
+pub use reader::Reader;
 
 use super::{ARCHITECTURE, Detected, Named, Runtime, Subject};
 

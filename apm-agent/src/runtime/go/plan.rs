@@ -65,7 +65,7 @@ impl Plan {
     fn place_route(&mut self, binary: &GoBinary) {
         let (caller, callee, program) = ROUTE;
         let (Some(caller), Some(found)) = (binary.function(caller), binary.function(callee)) else { return };
-        match binary.landing(&caller, &found) {
+        match binary.behind_call(&caller, &found) {
             Some(offset) => self.probes.probes.push(Probe { program, offset }),
             None => self.left_out.push((callee, "its result cannot be read cheaply")),
         }

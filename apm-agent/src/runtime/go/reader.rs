@@ -1,8 +1,10 @@
-//! Reads the binaries of Go processes on threads of their own: a large one takes longer than the kernel's events can wait.
+//! Reads the binaries of Go processes on a thread of its own: a large one takes longer than the kernel's events can wait.
+//! One after the other, so that memory is taken for one at a time.
 
 use std::{
     fs::File,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    io,
+    sync::mpsc::{Receiver, Sender, channel},
 };
 
 use super::{
@@ -11,42 +13,43 @@ use super::{
 };
 use crate::{binary::go::GoBinary, process::Proc};
 
-/// Binaries read at once; more wait for their turn in the channel.
-const AT_ONCE: usize = 64;
-
 /// What came of reading one.
 pub type Read = (u32, Result<(Plan, Code), String>);
 
-/// The readers.
+/// The reader, and the thread it works on. It ends when this is dropped, behind the binary it is reading.
 #[derive(Debug)]
-pub struct Readers {
-    routes: bool,
-    sender: SyncSender<Read>,
-    receiver: Receiver<Read>,
+pub struct Reader {
+    wanted: Sender<u32>,
+    done: Receiver<Read>,
 }
 
-impl Readers {
+impl Reader {
     /// `routes`: requests are named by the patterns of `ServeMux`.
-    pub fn new(routes: bool) -> Self {
-        let (sender, receiver) = sync_channel(AT_ONCE);
-        Self { routes, sender, receiver }
-    }
-
-    /// Begins to read the executable of a process.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn begin(&self, pid: u32) -> std::io::Result<()> {
-        let (sender, routes) = (self.sender.clone(), self.routes);
-        let read = move || {
-            let _ = sender.send((pid, read(pid, routes)));
+    pub fn start(routes: bool) -> io::Result<Self> {
+        let ((wanted, next), (sender, done)) = (channel(), channel());
+        let work = move || {
+            for pid in next {
+                if sender.send((pid, read(pid, routes))).is_err() {
+                    break;
+                }
+            }
         };
-        std::thread::Builder::new().name(format!("reader {pid}")).spawn(read).map(|_| ())
+        std::thread::Builder::new().name("go reader".into()).spawn(work)?;
+        Ok(Self { wanted, done })
+    }
+
+    /// Will read the executable of a process.
+    pub fn ask(&self, pid: u32) {
+        // The thread lives as long as this.
+        let _ = self.wanted.send(pid);
     }
 
     /// What has been read since the last call.
     pub fn done(&self) -> Vec<Read> {
-        self.receiver.try_iter().collect()
+        self.done.try_iter().collect()
     }
 }
 

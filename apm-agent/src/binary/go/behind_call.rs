@@ -6,7 +6,7 @@
 
 use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, InstructionInfoFactory};
 
-use super::site::{RESULTS, is_emulated, writes};
+use super::site::{ARGUMENTS, is_emulated, writes_any};
 
 /// Instructions looked at behind the call.
 const MOST_INSTRUCTIONS: usize = 16;
@@ -25,13 +25,15 @@ pub(super) fn find(code: &[u8], entry: u64, callee: u64) -> Option<u64> {
     }
     let start = found?;
     let behind = code.get(usize::try_from(start.checked_sub(entry)?).ok()?..)?;
+    // Results come in the registers of arguments; the last of these is the closure's, which has none.
+    let (_, results) = ARGUMENTS.split_last()?;
     let mut written = InstructionInfoFactory::new();
     for instruction in Decoder::with_ip(64, behind, start, DecoderOptions::NONE).iter().take(MOST_INSTRUCTIONS) {
         match instruction.flow_control() {
             FlowControl::ConditionalBranch | FlowControl::UnconditionalBranch if is_emulated(&instruction) => {
                 return Some(instruction.ip());
             }
-            FlowControl::Next if !writes(&mut written, &instruction, RESULTS) => {}
+            FlowControl::Next if !writes_any(&mut written, &instruction, results) => {}
             _ => return None,
         }
     }
