@@ -14,7 +14,7 @@ const LONGEST: usize = 192;
 const MOST_INSTRUCTIONS: usize = 32;
 
 /// Registers of integer and pointer arguments and results (`abi-internal.md` of Go), in order, and the closure's.
-const ARGUMENTS: [Register; 10] = [
+pub(super) const ARGUMENTS: [Register; 10] = [
     Register::RAX,
     Register::RBX,
     Register::RCX,
@@ -68,7 +68,7 @@ pub(super) fn find(code: &[u8], entry: u64) -> (u64, Price, bool) {
             {
                 return (instruction.ip(), Price::Emulated, false);
             }
-            FlowControl::Next if !writes_arguments(&mut written, &instruction) => {}
+            FlowControl::Next if !writes_any(&mut written, &instruction, &ARGUMENTS) => {}
             _ => break,
         }
         previous = instruction;
@@ -82,12 +82,12 @@ pub(super) fn find(code: &[u8], entry: u64) -> (u64, Price, bool) {
 }
 
 /// `push` of a register.
-fn is_push(instruction: &Instruction) -> bool {
+pub(super) fn is_push(instruction: &Instruction) -> bool {
     instruction.code() == Code::Push_r64
 }
 
 /// Branches and calls to a place told relative to the instruction.
-fn is_emulated(instruction: &Instruction) -> bool {
+pub(super) fn is_emulated(instruction: &Instruction) -> bool {
     instruction.is_jcc_short_or_near() || instruction.is_jmp_short_or_near() || instruction.is_call_near()
 }
 
@@ -98,11 +98,16 @@ fn is_stack_check(instruction: &Instruction) -> bool {
     limit || instruction.op0_register() == Register::R12
 }
 
-fn writes_arguments(factory: &mut InstructionInfoFactory, instruction: &Instruction) -> bool {
+/// It writes to one of these registers, or a part of one.
+pub(super) fn writes_any(
+    factory: &mut InstructionInfoFactory,
+    instruction: &Instruction,
+    registers: &[Register],
+) -> bool {
     let info = factory.info(instruction);
     info.used_registers().iter().any(|used| {
         let is_write = !matches!(used.access(), OpAccess::None | OpAccess::Read | OpAccess::CondRead);
-        is_write && ARGUMENTS.contains(&used.register().full_register())
+        is_write && registers.contains(&used.register().full_register())
     })
 }
 
