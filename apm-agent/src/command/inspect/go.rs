@@ -127,9 +127,8 @@ impl Results {
 
     fn text(&self) -> String {
         match self {
-            Self { is_complete: false, .. } => "; its results are seen at its returns only (dear)".into(),
-            Self { cheap, dear: 0, .. } => format!("; its results are seen at {cheap} cheap places"),
-            Self { cheap, dear, .. } => format!("; its results are seen at {cheap} cheap and {dear} dear places"),
+            Self { is_complete: false, .. } => "; places where its results are seen: its returns only (dear)".into(),
+            Self { cheap, dear, .. } => format!("; places where its results are seen: {cheap} cheap, {dear} dear"),
         }
     }
 }
