@@ -7,7 +7,7 @@ use apm_agent_fuzz::file;
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Ok(mut binary) = GoBinary::read(&file::holding(input)) else { return };
     for function in binary.functions().take(64) {
-        let _ = binary.site(&function);
+        let _ = (binary.site(&function), binary.landings(&function, 3));
         binary.symbolise(function.entry);
         binary.symbolise(function.end.wrapping_sub(1));
     }

@@ -5,8 +5,10 @@
 
 /// Address of the first byte of the file.
 pub const BASE: u64 = 0x40_0000;
-/// Address of the second function, `main.serve`.
-pub const SERVE: u64 = BASE + TEXT as u64 + 32;
+/// Address of the first function, `runtime.gopanic`.
+pub const PANIC: u64 = BASE + TEXT as u64 + 16;
+/// Address of the second, `main.serve`.
+pub const SERVE: u64 = PANIC + 32;
 /// Address of the struct's descriptor.
 pub const SERVER: u64 = BASE + TYPES as u64 + 64;
 
@@ -28,9 +30,11 @@ pub fn program() -> Vec<u8> {
     file.put(BUILD_INFO, b"\xff Go buildinf:\x08\x02");
     file.put(BUILD_INFO + 32, b"\x08go1.26.8\x00");
     // cmp rsp,[r14+10h]; jbe; push rbp
-    for function in [TEXT, TEXT + 32] {
+    for function in [TEXT + 16, TEXT + 48] {
         file.put(function, &[0x49, 0x3b, 0x66, 0x10, 0x76, 0x10, 0x55, 0x48, 0x89, 0xe5]);
     }
+    // call runtime.gopanic; test rax,rax; je
+    file.put(TEXT + 48 + 10, &[0xe8, 0xd1, 0xff, 0xff, 0xff, 0x48, 0x85, 0xc0, 0x74, 0x02]);
     file.lines();
     file.module();
     file.types();
@@ -61,7 +65,7 @@ impl File {
         self.put(0, b"\x7fELF\x02\x01\x01");
         // An executable for x86-64, version 1.
         self.put(16, &[2, 0, 62, 0, 1, 0, 0, 0]);
-        self.words(24, &[BASE + TEXT as u64, 64, SECTIONS as u64]);
+        self.words(24, &[BASE, 64, SECTIONS as u64]);
         // Sizes and counts: header, program headers, section headers.
         for (index, half) in [64_u16, 56, 1, 64, 4, 3].into_iter().enumerate() {
             self.put(52 + 2 * index, &half.to_le_bytes());
@@ -79,13 +83,13 @@ impl File {
         self.put(LINES + 116, b"main.go\0");
         // From 1 on: files (always the first), lines (10, then 12), the inline tree (none, then its first call).
         self.put(LINES + 124, &[0, 2, 32, 0, 22, 16, 4, 16, 0, 0, 16, 2, 16, 0]);
-        self.halves(LINES + 152, &[0, 24, 32, 104, 64]);
+        self.halves(LINES + 152, &[16, 24, 48, 104, 80]);
         // Offset, name, three of no interest, files, lines, tables, unit, first line, count of data; the tables; the data.
         let of_function = [0, 0, 0, 1, 4, 3, 0, 9, 4 << 24, 0, 0];
-        self.halves(LINES + 152 + 24, &[0, 0]);
+        self.halves(LINES + 152 + 24, &[16, 0]);
         self.halves(LINES + 152 + 32, &of_function);
         self.halves(LINES + 152 + 32 + 36, &[0, u32::MAX, u32::MAX, u32::MAX, u32::MAX]);
-        self.halves(LINES + 152 + 104, &[32, 16]);
+        self.halves(LINES + 152 + 104, &[48, 16]);
         self.halves(LINES + 152 + 112, &of_function);
         self.halves(LINES + 152 + 112 + 36, &[0, 0, 9, u32::MAX, u32::MAX, u32::MAX, 0]);
         // The inlined call: `main.small`, called 8 bytes into the function.
@@ -96,7 +100,7 @@ impl File {
         let at = |place: usize| BASE + place as u64;
         self.words(MODULE, &[at(LINES), at(LINES + 72)]);
         self.words(MODULE + 104, &[at(LINES + 152)]);
-        self.words(MODULE + 176, &[at(TEXT), at(TEXT + 64)]);
+        self.words(MODULE + 176, &[at(TEXT), at(TEXT + 80)]);
         self.words(MODULE + 296, &[at(TYPES), at(TYPE_LINKS)]);
         self.words(MODULE + 320, &[at(INLINE_TREE)]);
         self.words(MODULE + 360, &[at(TYPE_LINKS), 1, 1]);

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use anyhow::{Context as _, Result};
-use gimli::{AttributeValue, DebuggingInformationEntry, Dwarf, EndianSlice, LittleEndian, Unit};
+use anyhow::Result;
+use gimli::{DebuggingInformationEntry, Dwarf, EndianSlice, LittleEndian, Unit};
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
 type Slice<'data> = EndianSlice<'data, LittleEndian>;
@@ -35,7 +35,10 @@ fn structs_of(dwarf: &Dwarf<Slice>, unit: &Unit<Slice>, found: &mut BTreeMap<Str
     while let Some(entry) = entries.next_dfs()? {
         if entry.tag() == gimli::DW_TAG_member && entry.depth() == depth + 1 {
             if let Some((_, fields)) = &mut current {
-                fields.insert(name(dwarf, unit, entry)?, place(entry)?);
+                // C's bit fields have no place in bytes.
+                let place = entry.attr_value(gimli::DW_AT_data_member_location).and_then(|value| value.udata_value());
+                fields
+                    .extend(place.map(|place| Ok::<_, anyhow::Error>((name(dwarf, unit, entry)?, place))).transpose()?);
             }
         } else if entry.depth() <= depth || entry.tag() == gimli::DW_TAG_structure_type {
             found.extend_with(current.take());
@@ -64,11 +67,6 @@ impl ExtendWith for BTreeMap<String, Vec<Fields>> {
 fn name(dwarf: &Dwarf<Slice>, unit: &Unit<Slice>, entry: &DebuggingInformationEntry<Slice>) -> Result<String> {
     let Some(value) = entry.attr_value(gimli::DW_AT_name) else { return Ok(String::new()) };
     Ok(dwarf.attr_string(unit, value)?.to_string_lossy().into_owned())
-}
-
-fn place(entry: &DebuggingInformationEntry<Slice>) -> Result<u64> {
-    let value = entry.attr_value(gimli::DW_AT_data_member_location);
-    value.and_then(|value: AttributeValue<_>| value.udata_value()).context("a member has a place")
 }
 
 /// A symbol.

@@ -3,13 +3,12 @@
 //!
 //! Addresses are those of the file; a position-independent program runs at some distance from them.
 
-use std::{fs::File, os::unix::fs::FileExt as _, path::Path, sync::OnceLock};
+use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::Path, sync::OnceLock};
 
 use object::{Architecture, Object, ObjectSection, ReadCache};
 
 use super::{LARGEST_FILE, Parsed};
 
-mod behind_call;
 pub mod buildinfo;
 mod contexts;
 mod descriptor;
@@ -18,6 +17,7 @@ mod image;
 mod inline;
 mod itabs;
 mod kind;
+mod landing;
 mod moduledata;
 mod names;
 mod pclntab;
@@ -35,6 +35,7 @@ pub use functions::Function;
 pub use inline::Frame;
 pub use itabs::Itab;
 pub use kind::Kind;
+pub use landing::Landings;
 pub use refusal::Refusal;
 pub use site::{Price, Site};
 pub use version::GoVersion;
@@ -43,6 +44,7 @@ use descriptor::Descriptors;
 use functions::{FunctionIndex, Table};
 use image::Image;
 use inline::InlineIndex;
+use landing::{CallIndex, Search};
 use moduledata::ModuleData;
 use pclntab::LineTable;
 use types::TypeIndex;
@@ -81,6 +83,7 @@ pub struct GoBinary {
     functions: FunctionIndex,
     types: TypeIndex,
     inlined: OnceLock<InlineIndex>,
+    calls: OnceLock<CallIndex>,
 }
 
 impl GoBinary {
@@ -122,13 +125,25 @@ impl GoBinary {
         let functions = FunctionIndex::build(&Table { image: &image, lines: &lines, code: module.code });
         let types = TypeIndex::build(&Descriptors { image: &image, module, version });
         let types = types.ok_or(Refusal::Damaged("type descriptors"))?;
-        let binary = Self { build, version, is_x86, image, lines, module, functions, types, inlined: OnceLock::new() };
+        let binary = Self {
+            build,
+            version,
+            is_x86,
+            image,
+            lines,
+            module,
+            functions,
+            types,
+            inlined: OnceLock::new(),
+            calls: OnceLock::new(),
+        };
         if binary.function(ALWAYS_THERE).is_none() { Err(Refusal::Garbled) } else { Ok(binary) }
     }
 
     /// Lets go of what was read of the file: what is asked for later is read again.
     pub fn forget(&mut self) {
         self.image.forget();
+        self.calls = OnceLock::new();
     }
 
     /// Version of Go that built it.
@@ -186,10 +201,24 @@ impl GoBinary {
         Some(Site { address, offset: self.file_offset(address)?, price, repeats })
     }
 
-    /// Place in the file where the results of `callee` can be read cheaply in `caller`, which calls it once; `None` where
-    /// it does not, or they cannot.
-    pub fn behind_call(&self, caller: &Function, callee: &Function) -> Option<u64> {
-        self.file_offset(behind_call::find(&self.code(caller)?, caller.entry, callee.entry)?)
+    /// Where the results of a function are seen after its calls, while the first `results` registers of results (at most
+    /// nine) hold them. Searches all code the first time. None for arm64.
+    pub fn landings(&self, function: &Function, results: usize) -> Option<Landings> {
+        let results = site::ARGUMENTS.get(..results.min(9)).filter(|_| self.is_x86)?;
+        let calls = self.calls.get_or_init(|| {
+            let table = self.table();
+            let entry = |index| self.text_distance(table.entry(index)?.start);
+            let entries = (0..self.lines.count).filter_map(entry).collect();
+            CallIndex::build(&self.image, self.module.code.text, self.module.text_end, &entries)
+        });
+        let found = Landings::default();
+        let mut search =
+            Search { binary: self, calls, results, seen: HashSet::new(), budget: landing::MOST_CODE, found };
+        let is_complete = search.callers_of(function, 0);
+        let mut found = Landings { is_complete, ..search.found };
+        found.sites.sort_unstable_by_key(|site| site.address);
+        found.sites.dedup();
+        Some(found)
     }
 
     /// Functions that have an inlined copy of this one, so that a probe in it does not see their calls.
@@ -313,6 +342,20 @@ impl GoBinary {
         let length =
             function.end.checked_sub(function.entry).filter(|length| is_code && *length <= LONGEST_FUNCTION)?;
         self.image.bytes(function.entry, length)
+    }
+
+    /// Bytes from the start of the code.
+    fn text_distance(&self, address: u64) -> Option<u32> {
+        u32::try_from(address.checked_sub(self.module.code.text)?).ok()
+    }
+
+    fn text_address(&self, distance: u32) -> u64 {
+        self.module.code.text.saturating_add(distance.into())
+    }
+
+    /// Some pointer in the file's data has this value.
+    fn is_stored(&self, address: u64) -> bool {
+        self.image.find(&address.to_le_bytes(), 8, false, |_| true).is_some()
     }
 
     fn table(&self) -> Table<'_> {

@@ -12,7 +12,7 @@ use super::*;
 #[path = "../../../tests/go/program.rs"]
 mod program;
 
-use program::{SERVE, SERVER, program};
+use program::{PANIC, SERVE, SERVER, program};
 
 fn read(bytes: &[u8]) -> Result<GoBinary, Refusal> {
     let mut file = tempfile::tempfile().expect("file");
@@ -56,6 +56,29 @@ fn functions_sites_and_frames() {
     assert_eq!(binary.symbolise(SERVE + 20), [frame("main.small", 12, true), frame("main.serve", 10, false)]);
     assert_eq!(binary.symbolise(SERVE + 32), []);
     assert!(binary.is_inlined("main.small") && !binary.is_inlined("main.serve"));
+}
+
+#[test]
+fn results_are_seen_after_the_call() {
+    let binary = read(&program()).expect("readable");
+    let callee = binary.function("runtime.gopanic").expect("there");
+    assert_eq!(callee.entry, PANIC);
+    let address = SERVE + 18;
+    let site = Site { address, offset: address - program::BASE, price: Price::Emulated, repeats: false };
+    assert_eq!(binary.landings(&callee, 2), Some(Landings { sites: vec![site], is_complete: true }));
+    // Nobody calls this one.
+    let serve = binary.function("main.serve").expect("there");
+    assert_eq!(binary.landings(&serve, 1), Some(Landings::default()));
+    // mov eax,ebx in place of test rax,rax: the first result is gone, the third is not.
+    let binary = read(&replaced(&[0x48, 0x85, 0xc0, 0x74], &[0x90, 0x89, 0xd8, 0x74])).expect("readable");
+    assert!(binary.landings(&callee, 1).is_some_and(|found| found.is_complete), "nop comes before");
+    let binary = read(&replaced(&[0x48, 0x85, 0xc0, 0x74], &[0x48, 0x89, 0xd8, 0x74])).expect("readable");
+    assert_eq!(binary.landings(&callee, 1), Some(Landings::default()));
+    // A pointer to the function is in the data: others may call it.
+    let mut stored = program();
+    stored[0x7d0..0x7d8].copy_from_slice(&PANIC.to_le_bytes());
+    let found = read(&stored).expect("readable").landings(&callee, 1).expect("x86-64");
+    assert!(!found.is_complete && found.sites.is_empty());
 }
 
 #[test]
@@ -108,6 +131,7 @@ fn tables_are_found_without_section_headers() {
 /// Asks everything.
 fn ask(binary: &GoBinary) {
     for function in binary.functions().take(64) {
+        let _ = binary.landings(&function, 3);
         let _ = (binary.site(&function), binary.symbolise(function.entry), binary.functions_named(&function.name));
     }
     for found in binary.types().take(64) {

@@ -2,20 +2,22 @@
 
 use crate::binary::{
     Binary,
-    go::{GoBinary, Price, Refusal},
+    go::{GoBinary, Landings, Price, Refusal},
 };
 
-/// Functions that hooks need most, with what they would tell.
-const HOOKS: [(&str, &str); 9] = [
-    ("net/http.serverHandler.ServeHTTP", "requests begin"),
-    ("net/http.(*response).finishRequest", "requests end (HTTP/1)"),
-    ("net/http.(*http2responseWriter).handlerDone", "requests end (HTTP/2, up to Go 1.26)"),
-    ("net/http/internal/http2.(*responseWriter).handlerDone", "requests end (HTTP/2, from Go 1.27 on)"),
-    ("net/http.(*Transport).roundTrip", "outgoing requests"),
-    ("database/sql.(*DB).queryDC", "statements with rows"),
-    ("database/sql.(*DB).execDC", "statements without rows"),
-    ("google.golang.org/grpc.(*Server).handleStream", "gRPC calls"),
-    ("runtime.gopanic", "panics"),
+/// Functions that hooks need most, with what they would tell, and how many registers their results take where those are
+/// needed, too.
+const HOOKS: [(&str, &str, usize); 10] = [
+    ("net/http.serverHandler.ServeHTTP", "requests begin", 0),
+    ("net/http.(*response).finishRequest", "requests end (HTTP/1)", 0),
+    ("net/http.(*http2responseWriter).handlerDone", "requests end (HTTP/2, up to Go 1.26)", 0),
+    ("net/http/internal/http2.(*responseWriter).handlerDone", "requests end (HTTP/2, from Go 1.27 on)", 0),
+    ("net/http.(*Transport).roundTrip", "outgoing requests", 0),
+    ("net/http.send", "outgoing requests of clients", 4),
+    ("database/sql.(*DB).queryDC", "statements with rows", 3),
+    ("database/sql.(*DB).execDC", "statements without rows", 4),
+    ("google.golang.org/grpc.(*Server).handleStream", "gRPC calls", 0),
+    ("runtime.gopanic", "panics", 0),
 ];
 
 /// What is told.
@@ -38,8 +40,18 @@ struct GoHook {
     /// What a probe in it costs; none where the program or the machine has no site for it.
     price: Option<Price>,
     is_found: bool,
+    results: Option<Results>,
     /// Functions that have a copy of it which a probe does not see.
     inlined_copies: u32,
+}
+
+/// Where the results of a function can be seen, elsewhere than at its returns.
+#[derive(Debug, serde::Serialize)]
+struct Results {
+    cheap: usize,
+    dear: usize,
+    /// All calls are among these places.
+    is_complete: bool,
 }
 
 /// Reads a program, when it is Go's. A packed one does not say what it is, so that is told of any.
@@ -61,7 +73,10 @@ impl GoProgram {
             modules: program.modules().len(),
             functions: program.function_count(),
             types: program.type_count(),
-            hooks: HOOKS.iter().map(|(function, tells)| GoHook::of(program, function, tells)).collect(),
+            hooks: HOOKS
+                .iter()
+                .map(|(function, tells, results)| GoHook::of(program, function, tells, *results))
+                .collect(),
             refusal: None,
         }
     }
@@ -79,11 +94,13 @@ impl GoProgram {
 }
 
 impl GoHook {
-    fn of(program: &GoBinary, function: &'static str, tells: &'static str) -> Self {
+    fn of(program: &GoBinary, function: &'static str, tells: &'static str, results: usize) -> Self {
         let found = program.function(function);
         let price = found.as_ref().and_then(|found| program.site(found)).map(|site| site.price);
         let inlined_copies = program.inlined_copies(function);
-        Self { function, tells, price, is_found: found.is_some(), inlined_copies }
+        let results = found.as_ref().filter(|_| results > 0).and_then(|found| program.landings(found, results));
+        let results = results.as_ref().map(Results::of);
+        Self { function, tells, price, results, is_found: found.is_some(), inlined_copies }
     }
 
     fn line(&self) -> String {
@@ -97,6 +114,21 @@ impl GoHook {
             0 => String::new(),
             count => format!("; {count} functions have copies that are not seen"),
         };
-        format!("  {} ({}): {price}{copies}", self.function, self.tells)
+        let results = self.results.as_ref().map(Results::text).unwrap_or_default();
+        format!("  {} ({}): {price}{copies}{results}", self.function, self.tells)
+    }
+}
+
+impl Results {
+    fn of(landings: &Landings) -> Self {
+        let cheap = landings.sites.iter().filter(|site| site.price == Price::Emulated).count();
+        Self { cheap, dear: landings.sites.len() - cheap, is_complete: landings.is_complete }
+    }
+
+    fn text(&self) -> String {
+        match self {
+            Self { is_complete: false, .. } => "; places where its results are seen: its returns only (dear)".into(),
+            Self { cheap, dear, .. } => format!("; places where its results are seen: {cheap} cheap, {dear} dear"),
+        }
     }
 }

@@ -65,9 +65,14 @@ impl Plan {
     fn place_route(&mut self, binary: &GoBinary) {
         let (caller, callee, program) = ROUTE;
         let (Some(caller), Some(found)) = (binary.function(caller), binary.function(callee)) else { return };
-        match binary.behind_call(&caller, &found) {
-            Some(offset) => self.probes.probes.push(Probe { program, offset }),
-            None => self.left_out.push((callee, "its result cannot be read cheaply")),
+        // The pattern is in the third and fourth register of results.
+        let landings = binary.landings(&found, 4).map(|landings| landings.sites).unwrap_or_default();
+        let mut sites = landings.iter().filter(|site| (caller.entry..caller.end).contains(&site.address));
+        match (sites.next(), sites.next()) {
+            (Some(site), None) if site.price == Price::Emulated => {
+                self.probes.probes.push(Probe { program, offset: site.offset });
+            }
+            _ => self.left_out.push((callee, "its result cannot be read cheaply")),
         }
     }
 }
