@@ -39,8 +39,8 @@ const UNCOUNTED: u32 = 15_000;
 /// up, and that happens in bursts.
 const RECALL: f64 = 0.98;
 
-/// Most memory the agent may take, bytes.
-const MOST_MEMORY: u64 = 60 << 20;
+/// Most memory the agent may take, bytes: what waits for its other half when all is late. 56 to 71 MiB were seen.
+const MOST_MEMORY: u64 = 80 << 20;
 
 /// Time from the agent's word that it listens to the first request that counts.
 const SETTLED: Duration = Duration::from_secs(1);

@@ -111,11 +111,13 @@ impl<'a> Inspector<'a> {
         if !self.is_ours {
             return true;
         }
-        // A moment later, when we have hung up: it waits for whoever is connected, and the program with it.
+        // A moment later, when we have hung up: it waits for whoever is connected, and the program with it. And behind
+        // the event loop's polling: node handles the signal a second time there, which in a program that was busy would
+        // open the inspector again.
         let shut = format!(
             "clearTimeout(globalThis[Symbol.for('apm-agent.inspector')]); \
              delete globalThis[Symbol.for('apm-agent.inspector')]; \
-             setTimeout(() => {{ process._debugEnd(); process.debugPort = {} }}, 25); 0",
+             setTimeout(() => setImmediate(() => {{ process._debugEnd(); process.debugPort = {} }}), 25); 0",
             self.port
         );
         let told = session.is_some_and(|mut session| session.evaluate(&shut).is_ok())
