@@ -161,6 +161,8 @@ pub struct RequestEnded {
     pub remote_port: u16,
     /// Name the server gave the connection, and the request's number on it, from 0 at the connection's beginning.
     pub ordinal: Option<(String, u64)>,
+    /// When the program began with it, where that is told.
+    pub began: Option<Nanos>,
     /// Name of the route, as the run time's Elastic agent names it, without the method: `Orders/Get {id}`.
     pub route: Option<Route>,
     /// Exception that ended it.
@@ -186,8 +188,6 @@ pub struct RequestFacts {
     pub status: Option<u16>,
     /// Address of the peer, without port.
     pub peer: Option<String>,
-    /// When it began, nanoseconds since 1970.
-    pub began: u64,
 }
 
 /// What is known of a route.

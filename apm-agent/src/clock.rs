@@ -25,6 +25,11 @@ impl Clock {
         let nanos = i64::try_from(time).unwrap_or(i64::MAX).saturating_add(self.offset);
         u64::try_from(nanos / 1000).unwrap_or(0)
     }
+
+    /// Kernel time of a wall time in nanoseconds since 1970; `None`: before the machine started.
+    pub fn kernel(self, wall: u64) -> Option<Nanos> {
+        wall.checked_add_signed(self.offset.checked_neg()?)
+    }
 }
 
 /// Kernel time now, the clock of all events.
@@ -46,6 +51,8 @@ mod tests {
         let clock = Clock { offset: 1_700_000_000_000_000_000 };
         assert_eq!(clock.epoch(5_000_999), 1_700_000_000_005_000);
         assert_eq!(Clock { offset: -10 }.epoch(5), 0);
+        assert_eq!(clock.kernel(1_700_000_000_005_000_999), Some(5_000_999));
+        assert_eq!(clock.kernel(5), None);
         assert!(Clock::now().epoch(monotonic()) > 1_700_000_000_000_000);
     }
 }

@@ -60,6 +60,8 @@ pub enum Signal {
         /// How many.
         bytes: u64,
     },
+    /// Requests may have passed unseen: the serials of those that follow are no longer their places on the connection.
+    RequestsMissed,
     /// The connection speaks something else from here on (HTTP upgrade, TLS): nothing more will come.
     Opaque,
 }

@@ -1,6 +1,6 @@
 //! The agent under test, as a person would start it.
 
-use std::{path::PathBuf, process::Command, time::Duration};
+use std::{path::PathBuf, process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -78,6 +78,16 @@ impl Agent {
     /// True while it runs.
     pub fn is_running(&mut self) -> bool {
         self.child.is_running()
+    }
+
+    /// Lets it do nothing for a while.
+    ///
+    /// # Errors
+    /// If it cannot be signalled.
+    pub fn pause(&self, time: Duration) -> Result<()> {
+        self.child.signal(Signal::STOP)?;
+        thread::sleep(time);
+        self.child.signal(Signal::CONT)
     }
 
     /// Ends it as `systemctl stop` would, and reads what it counted.

@@ -66,6 +66,8 @@ struct Load {
     requests: u32,
     /// Header of a request, by its id.
     header: fn(u32) -> Option<String>,
+    /// The agent is stopped again and again for so long, and the kernel has nowhere to put what it sees.
+    stopped: Option<Duration>,
 }
 
 impl Shop {
@@ -106,6 +108,10 @@ fn run(shop: &Shop, load: Load) -> Result<(Seen, u64)> {
         while clients.iter().any(|client| !client.is_finished()) {
             memory.fetch_max(process::resident_bytes(watch.pid())?, Ordering::Relaxed);
             thread::sleep(Duration::from_millis(100));
+            if let Some(stopped) = load.stopped {
+                thread::sleep(2 * stopped);
+                watch.pause(stopped)?;
+            }
         }
         clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)?;
         deserters.join().map_err(|_| anyhow!("the deserters panicked"))??;
@@ -190,6 +196,10 @@ fn truth(framework: Framework, more: &[(&str, &str)], load: Load, caller: fn(u32
     let losses = seen.agent.stats.non_zero();
     writeln!(std::io::stderr(), "{losses:?}")?;
     ensure!(counted.wrong == 0, "{} links are wrong", counted.wrong);
+    if load.stopped.is_some() {
+        ensure!(seen.agent.stats.get("kernel.events.lost") > 0, "nothing was lost");
+        return Ok(());
+    }
     ensure!(recall >= RECALL, "recall {recall:.5}");
     ensure!(memory <= MOST_MEMORY, "the agent took {memory} bytes");
     Ok(())
@@ -197,19 +207,26 @@ fn truth(framework: Framework, more: &[(&str, &str)], load: Load, caller: fn(u32
 
 #[test]
 fn ten_thousand_requests() -> Result<()> {
-    truth(Framework::Net10, &[], Load { requests: 10_000, header: |_| None }, |_| None)
+    truth(Framework::Net10, &[], Load { requests: 10_000, header: |_| None, stopped: None }, |_| None)
 }
 
 #[test]
 fn two_thousand_requests_of_net8() -> Result<()> {
-    truth(Framework::Net8, &[], Load { requests: 2000, header: |_| None }, |_| None)
+    truth(Framework::Net8, &[], Load { requests: 2000, header: |_| None, stopped: None }, |_| None)
 }
 
 /// A caller that fans out: all requests share a trace, many of them share a parent.
 #[test]
 fn one_trace_of_many_requests() -> Result<()> {
     let header = |id| Some(format!("traceparent: 00-0af7651916cd43dd8448eb211c80319c-{}-01", sender(id)?));
-    truth(Framework::Net10, &[], Load { requests: 2000, header }, sender)
+    truth(Framework::Net10, &[], Load { requests: 2000, header, stopped: None }, sender)
+}
+
+/// What the kernel could not pass on is missing; what is left is right.
+#[test]
+fn events_lost_make_no_wrong_link() -> Result<()> {
+    let stopped = Some(Duration::from_millis(150));
+    truth(Framework::Net10, &[], Load { requests: 4000, header: |_| None, stopped }, |_| None)
 }
 
 fn sender(id: u32) -> Option<String> {

@@ -106,7 +106,7 @@ impl Pairs {
                     let place = self.open.iter().position(|serial| *serial == exchange.serial);
                     self.open.remove(place.expect("what is done was open"));
                 }
-                Signal::Resynchronised { .. } | Signal::Opaque => {}
+                Signal::Resynchronised { .. } | Signal::RequestsMissed | Signal::Opaque => {}
             }
         }
         // The room of the drained signals must not count as the conversation's.

@@ -240,6 +240,9 @@ impl Pipeline {
         let role = connection.role.unwrap_or(Role::Client);
         let mut opaque = false;
         if !signals.is_empty() {
+            if signals.contains(&Signal::RequestsMissed) {
+                connection.miss_requests();
+            }
             let party = Party {
                 connection: id,
                 pid: connection.holders.last().copied().unwrap_or(0),
@@ -268,10 +271,10 @@ fn follow(tracer: &mut Tracer, counters: &mut PipelineCounters, party: &Party<'_
         (Signal::Request { serial, trace }, Role::Client) => tracer.call_sent(party, serial, &trace),
         (Signal::Done(exchange), role) => done(tracer, counters, party, role, exchange),
         (Signal::Resynchronised { bytes }, _) => {
-            tracer.connection_doubted(party.pid, party.connection);
             counters.resynchronised += 1;
             counters.bytes_not_understood += bytes;
         }
+        (Signal::RequestsMissed, _) => tracer.connection_doubted(party.pid, party.connection),
         (Signal::Opaque, _) => {
             counters.connections_opaque += 1;
             return true;

@@ -75,6 +75,8 @@ pub struct Connection {
     /// Thread that opened it.
     pub opener: u32,
     join: Join,
+    /// Every request was seen.
+    whole: bool,
     outgoing: Direction,
     incoming: Direction,
     state: State,
@@ -94,6 +96,7 @@ impl Connection {
             },
             opener: tid,
             join: if adopted { Join::Late } else { Join::Start },
+            whole: !adopted,
             outgoing: Direction::default(),
             incoming: Direction::default(),
             state: State::Unknown(Vec::new()),
@@ -147,7 +150,7 @@ impl Connection {
                 if gap > 0 {
                     // Evidence with a hole is none: what comes after it is met as a conversation joined late.
                     kept.clear();
-                    self.join = Join::Late;
+                    (self.join, self.whole) = (Join::Late, false);
                 }
                 if bytes.is_empty() { Told::Followed } else { self.weigh(outgoing, bytes, at, signals) }
             }
@@ -155,9 +158,14 @@ impl Connection {
         }
     }
 
-    /// Is it followed from its first byte?
+    /// Was every request seen, so that their serials are their places on the connection?
     pub fn is_whole(&self) -> bool {
-        self.join == Join::Start
+        self.whole
+    }
+
+    /// Requests passed unseen.
+    pub fn miss_requests(&mut self) {
+        self.whole = false;
     }
 
     /// Has anything passed on it?

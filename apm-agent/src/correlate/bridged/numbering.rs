@@ -12,7 +12,7 @@ use crate::{bridge::RequestEnded, correlate::RequestKey, exchange::Nanos};
 const MOST_OPEN: usize = 1024;
 
 /// So many messages must agree on what the numbers of a connection that was met late count from. What was under way then
-/// is not known, and its end may be taken for that of the next request, as long as that one has been read already.
+/// is not known, and may be taken for a request that the client sent before it had the answer.
 const AGREEING: u32 = 4;
 
 /// The connections a process serves, and the requests on them it has not told of yet.
@@ -39,6 +39,8 @@ struct Served {
 #[derive(Clone, Copy, Debug)]
 struct Open {
     serial: u64,
+    /// The server's number of it, once it is known.
+    number: Option<u64>,
     opened: Nanos,
     /// When the wire saw its answer end.
     answered: Option<Nanos>,
@@ -80,7 +82,8 @@ impl Numbering {
         if served.open.len() == MOST_OPEN {
             served.open.pop_front();
         }
-        served.open.push_back(Open { serial, opened: time, answered: None });
+        let number = served.base.map(|base| base.wrapping_add(serial));
+        served.open.push_back(Open { serial, number, opened: time, answered: None });
     }
 
     /// The wire saw a request's answer end.
@@ -93,7 +96,7 @@ impl Numbering {
 
     /// The run time told of a request: which one it is, if that is certain. Learns the connection's name by it.
     pub(super) fn ended(&mut self, time: Nanos, ended: &RequestEnded) -> Option<RequestKey> {
-        self.guess(time, ended);
+        self.guess(ended);
         self.again(time, ended)
     }
 
@@ -103,8 +106,7 @@ impl Numbering {
         let (connection, serial) = self.locate(time, ended)?;
         let served = self.served.get_mut(&connection)?;
         served.open.retain(|open| open.serial != serial);
-        if let (Some((name, ordinal)), None) = (&ended.ordinal, &served.name) {
-            served.base = ordinal.checked_sub(serial);
+        if let (Some((name, _)), None) = (&ended.ordinal, &served.name) {
             served.name = Some(name.clone());
             self.names.insert(name.clone(), connection);
         }
@@ -123,13 +125,12 @@ impl Numbering {
         }
     }
 
-    /// Bytes of the connection were lost: what was learnt of its numbers holds no more.
+    /// Bytes of the connection were lost: what was learnt of its numbers holds for requests that began before, and no
+    /// more for those to come.
     pub(super) fn doubt(&mut self, connection: u64) {
         if let Some(served) = self.served.get_mut(&connection) {
             (served.base, served.guess) = (None, None);
-            if let Some(name) = served.name.take() {
-                self.names.remove(&name);
-            }
+            served.open.retain(|open| open.number.is_some());
         }
     }
 
@@ -160,15 +161,17 @@ impl Numbering {
         });
     }
 
-    /// Narrows down what the numbers of a connection count from, when it was met late.
-    fn guess(&mut self, time: Nanos, ended: &RequestEnded) {
-        let Some((name, ordinal)) = ended.ordinal.as_ref().filter(|(name, _)| !self.names.contains_key(name)) else {
-            return;
+    /// Narrows down what the numbers of a connection count from, when it was met late or bytes of it were lost.
+    fn guess(&mut self, ended: &RequestEnded) {
+        let (Some((name, ordinal)), Some(began)) = (&ended.ordinal, ended.began) else { return };
+        let connection = match (self.names.get(name), self.ports.get(&ended.remote_port).map(Vec::as_slice)) {
+            (Some(connection), _) => connection,
+            (None, Some([connection])) => connection,
+            // With several peers of one port nothing is learnt.
+            _ => return,
         };
-        // With several peers of one port nothing is learnt.
-        let Some([connection]) = self.ports.get(&ended.remote_port).map(Vec::as_slice) else { return };
         if let Some(served) = self.served.get_mut(connection).filter(|served| served.base.is_none()) {
-            served.narrow(name, *ordinal, time);
+            served.narrow(name, *ordinal, began);
         }
     }
 
@@ -176,9 +179,8 @@ impl Numbering {
         if let Some((name, ordinal)) = &ended.ordinal
             && let Some(&connection) = self.names.get(name)
         {
-            let served = self.served.get(&connection)?;
-            let serial = ordinal.checked_sub(served.base?)?;
-            return served.has(serial, time).then_some((connection, serial));
+            let serial = self.served.get(&connection)?.numbered(*ordinal, time)?;
+            return Some((connection, serial));
         }
         let ordinal = ended.ordinal.as_ref().map(|(_, ordinal)| *ordinal);
         let ids = self.ports.get(&ended.remote_port)?;
@@ -189,14 +191,21 @@ impl Numbering {
 }
 
 impl Served {
-    fn has(&self, serial: u64, time: Nanos) -> bool {
-        self.open.iter().any(|open| open.serial == serial && open.opened <= time)
+    /// The request with this number.
+    fn numbered(&self, number: u64, time: Nanos) -> Option<u64> {
+        let meant = self.open.iter().find(|open| open.number == Some(number) && open.opened <= time);
+        meant.map(|open| open.serial)
     }
 
-    /// A message of the request with this number came.
-    fn narrow(&mut self, name: &str, ordinal: u64, time: Nanos) {
-        let begun = self.open.iter().filter(|open| open.opened <= time);
-        let possible: Vec<u64> = begun.filter_map(|open| ordinal.checked_sub(open.serial)).collect();
+    /// A message of the request with this number came, with which the program began at `began`.
+    ///
+    /// Meant is one that had been read by then and was answered later. Requests one after the other leave one choice:
+    /// its end may be told when the next has been read already, but not its beginning.
+    fn narrow(&mut self, name: &str, ordinal: u64, began: Nanos) {
+        let unknown = self.open.iter().filter(|open| open.number.is_none());
+        let around =
+            unknown.filter(|open| open.opened <= began && open.answered.is_none_or(|answered| answered > began));
+        let possible: Vec<u64> = around.filter_map(|open| ordinal.checked_sub(open.serial)).collect();
         let before = self.guess.take().filter(|guess| guess.name == name);
         let agreeing = before.and_then(|guess| {
             let both: Vec<u64> = guess.bases.into_iter().filter(|base| possible.contains(base)).collect();
@@ -205,19 +214,25 @@ impl Served {
         let (bases, messages) = agreeing.unwrap_or((possible, 1));
         match bases.as_slice() {
             [] => {}
-            [base] if messages >= AGREEING => self.base = Some(*base),
+            [base] if messages >= AGREEING => self.learn(*base),
             _ => self.guess = Some(Guess { name: name.to_owned(), bases, messages }),
+        }
+    }
+
+    fn learn(&mut self, base: u64) {
+        self.base = Some(base);
+        for open in self.open.iter_mut().filter(|open| open.number.is_none()) {
+            open.number = Some(base.wrapping_add(open.serial));
         }
     }
 
     /// The request that is meant, if it can only be one.
     fn fits(&self, ordinal: Option<u64>, time: Nanos) -> Option<u64> {
-        match (ordinal, self.base) {
+        match ordinal {
             // It has another name.
-            (Some(_), _) if self.name.is_some() => None,
-            (Some(ordinal), Some(base)) => ordinal.checked_sub(base).filter(|serial| self.has(*serial, time)),
-            (Some(_), None) => None,
-            (None, _) => {
+            Some(_) if self.name.is_some() => None,
+            Some(ordinal) => self.numbered(ordinal, time),
+            None => {
                 // The last that had begun, if those before it were over by then: one request after the other.
                 let mut begun = self.open.iter().rev().filter(|open| open.opened <= time);
                 let last = begun.next()?;
@@ -240,6 +255,7 @@ mod tests {
         RequestEnded {
             context: None,
             remote_port: port,
+            began: None,
             ordinal: ordinal.map(|(name, number)| (name.to_owned(), number)),
             route: None,
             exception: None,
@@ -262,26 +278,70 @@ mod tests {
         assert_eq!(numbering.ended(31, &ended(40_000, Some(("A", 1)))), None, "told twice");
     }
 
+    /// The end of a request with which the program began at `began`.
+    fn begun(began: Nanos, number: u64) -> RequestEnded {
+        RequestEnded { began: Some(began), ..ended(40_000, Some(("A", number))) }
+    }
+
+    /// A request, its message, and then the rest of its answer.
+    fn pass(numbering: &mut Numbering, serial: u64, time: Nanos, number: u64) -> Option<RequestKey> {
+        numbering.opened(connection(1, 40_000, false), serial, time);
+        let meant = numbering.ended(time + 5, &begun(time + 1, number));
+        numbering.answered(RequestKey { connection: 1, serial }, time + 7);
+        meant
+    }
+
     #[test]
     fn a_connection_met_late_is_learnt_when_several_messages_agree() {
         let mut numbering = Numbering::default();
         for serial in 0..3 {
-            numbering.opened(connection(1, 40_000, false), serial, 10 * serial);
-            let told = numbering.ended(10 * serial + 5, &ended(40_000, Some(("A", 57 + serial))));
-            assert_eq!(told, None, "too few agree");
+            assert_eq!(pass(&mut numbering, serial, 10 * serial, 57 + serial), None, "too few agree");
         }
-        numbering.opened(connection(1, 40_000, false), 3, 30);
-        assert_eq!(numbering.ended(35, &ended(40_000, Some(("A", 60)))), key(1, 3));
-        assert_eq!(numbering.ended(5, &ended(40_000, Some(("A", 57)))), key(1, 0), "it is known now");
+        assert_eq!(pass(&mut numbering, 3, 30, 60), key(1, 3));
+        assert_eq!(numbering.again(5, &begun(1, 57)), key(1, 0), "it is known now");
+    }
+
+    #[test]
+    fn nothing_is_learnt_where_the_beginning_is_not_told() {
+        let mut numbering = Numbering::default();
+        for serial in 0..2 * u64::from(AGREEING) {
+            numbering.opened(connection(1, 40_000, false), serial, 10 * serial);
+            assert_eq!(numbering.ended(10 * serial + 5, &ended(40_000, Some(("A", 57 + serial)))), None);
+        }
+    }
+
+    #[test]
+    fn the_next_request_is_not_taken_for_one_that_passed_unseen() {
+        let mut numbering = Numbering::default();
+        // Each time the next has been read when the end is told of the one before, the first of which nobody saw.
+        for serial in 0..2 * u64::from(AGREEING) {
+            let read = 10 + 10 * serial;
+            numbering.opened(connection(1, 40_000, false), serial, read);
+            let told = numbering.ended(read + 3, &begun(read - 8, 57 + serial));
+            assert!(told.is_none_or(|told| told.serial + 1 == serial), "{told:?}");
+            numbering.answered(RequestKey { connection: 1, serial }, read + 9);
+        }
+        assert_eq!(numbering.served[&1].base, Some(58));
+    }
+
+    #[test]
+    fn what_was_never_told_of_does_not_stand_in_the_way() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, false), 0, 1);
+        numbering.answered(RequestKey { connection: 1, serial: 0 }, 9);
+        for serial in 1..4 {
+            assert_eq!(pass(&mut numbering, serial, 10 * serial, 57 + serial), None);
+        }
+        assert_eq!(pass(&mut numbering, 4, 40, 61), key(1, 4));
     }
 
     #[test]
     fn a_message_looked_at_again_agrees_with_nobody() {
         let mut numbering = Numbering::default();
         numbering.opened(connection(1, 40_000, false), 0, 10);
-        assert_eq!(numbering.ended(15, &ended(40_000, Some(("A", 57)))), None);
+        assert_eq!(numbering.ended(15, &begun(11, 57)), None);
         for _ in 0..2 * AGREEING {
-            assert_eq!(numbering.again(15, &ended(40_000, Some(("A", 57)))), None);
+            assert_eq!(numbering.again(15, &begun(11, 57)), None);
         }
     }
 
@@ -292,23 +352,9 @@ mod tests {
             numbering.opened(connection(1, 40_000, false), serial, 10);
         }
         for number in 0..4 {
-            assert_eq!(numbering.ended(20 + number, &ended(40_000, Some(("A", 57 + number)))), None);
+            assert_eq!(numbering.ended(20 + number, &begun(15 + number, 57 + number)), None);
         }
-        assert_eq!(numbering.ended(25, &ended(40_000, Some(("A", 61)))), key(1, 4));
-    }
-
-    #[test]
-    fn what_was_under_way_before_is_not_taken_for_the_first_seen() {
-        let mut numbering = Numbering::default();
-        numbering.opened(connection(1, 40_000, false), 0, 10);
-        // The end of a request older than what we saw, told after ours was read.
-        assert_eq!(numbering.ended(11, &ended(40_000, Some(("A", 4)))), None);
-        for serial in 0..4 {
-            let told = numbering.ended(20 * serial + 15, &ended(40_000, Some(("A", 5 + serial))));
-            assert_eq!(told, (serial == 3).then_some(RequestKey { connection: 1, serial: 3 }), "{serial}");
-            numbering.opened(connection(1, 40_000, false), serial + 1, 20 * serial + 18);
-        }
-        assert_eq!(numbering.ended(95, &ended(40_000, Some(("A", 9)))), key(1, 4));
+        assert_eq!(numbering.ended(25, &begun(20, 61)), key(1, 4));
     }
 
     #[test]
@@ -344,18 +390,18 @@ mod tests {
         let mut numbering = Numbering::default();
         numbering.opened(connection(1, 40_000, true), 0, 10);
         assert_eq!(numbering.ended(11, &ended(40_000, Some(("A", 0)))), key(1, 0));
+        numbering.opened(connection(1, 40_000, true), 1, 12);
         numbering.doubt(1);
+        assert_eq!(numbering.ended(14, &ended(40_000, Some(("A", 1)))), key(1, 1), "it began before");
         // One request was lost on the wire.
-        numbering.opened(connection(1, 40_000, true), 1, 20);
-        for serial in 1..4 {
-            numbering.opened(connection(1, 40_000, true), serial + 1, 10 * serial + 15);
-            assert_eq!(numbering.ended(10 * serial + 11, &ended(40_000, Some(("A", serial + 1)))), None);
+        for serial in 2..5 {
+            assert_eq!(pass(&mut numbering, serial, 10 * serial, serial + 1), None);
         }
-        assert_eq!(numbering.ended(51, &ended(40_000, Some(("A", 5)))), key(1, 4));
-        numbering.closed(1, 50);
-        numbering.forget_closed(50);
+        assert_eq!(pass(&mut numbering, 5, 60, 6), key(1, 5));
+        numbering.closed(1, 70);
+        numbering.forget_closed(70);
         assert_eq!(numbering.served.len(), 1);
-        numbering.forget_closed(51);
+        numbering.forget_closed(71);
         assert!(numbering.served.is_empty() && numbering.ports.is_empty() && numbering.names.is_empty());
     }
 }

@@ -31,6 +31,7 @@ fn ended(span: u64, number: u64) -> Said {
         context: Some(context(span, None)),
         remote_port: PORT,
         ordinal: Some(("C".into(), number)),
+        began: None,
         route: None,
         exception: None,
         facts: None,
@@ -243,7 +244,7 @@ fn what_the_wire_hides_is_asked_for_and_told() {
     let mut stage = Stage::new();
     let hidden = |facts| {
         let Said::RequestEnded(mut ended) = ended(0x11, 0) else { unreachable!() };
-        (ended.remote_port, ended.facts) = (1, facts);
+        (ended.remote_port, ended.began, ended.facts) = (1, Some(3 * SECOND), facts);
         Said::RequestEnded(ended)
     };
     for time in 1..=5 {
@@ -261,7 +262,6 @@ fn what_the_wire_hides_is_asked_for_and_told() {
         headers: vec![("Host".into(), "shop.example".into())],
         status: Some(200),
         peer: Some("127.0.0.1".into()),
-        began: 3 * SECOND,
     };
     stage.say(4 * SECOND, hidden(Some(Box::new(facts))));
     stage.say(7 * SECOND, Said::Heard);

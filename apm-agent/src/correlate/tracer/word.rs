@@ -18,8 +18,7 @@ impl Tracer {
     pub(super) fn by_its_word(&mut self, pid: u32, ended: &RequestEnded, time: Nanos) -> Option<Answered> {
         let facts = ended.facts.as_deref()?;
         let instance = std::sync::Arc::clone(&self.bridged.get(&pid)?.instance);
-        let lasted = (self.clock.epoch(time) * 1000).saturating_sub(facts.began);
-        let opened = time.saturating_sub(lasted);
+        let opened = ended.began.map_or(time, |began| began.min(time));
         let request = OpenRequest {
             pid,
             thread: None,

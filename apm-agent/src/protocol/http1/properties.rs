@@ -91,7 +91,7 @@ fn check_pairing(signals: &[Signal]) {
                 let place = open.iter().position(|serial| *serial == exchange.serial);
                 open.remove(place.expect("what is done was open"));
             }
-            Signal::Resynchronised { .. } | Signal::Opaque => {}
+            Signal::Resynchronised { .. } | Signal::RequestsMissed | Signal::Opaque => {}
         }
     }
     assert!(open.is_empty(), "never done: {open:?}");

@@ -172,6 +172,7 @@ impl Http1Conversation {
 
     /// From here on the client may have sent requests unseen.
     fn hide_requests(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
+        signals.push(Signal::RequestsMissed);
         if self.server.position == Position::LostBody {
             // The end to be found may be that of an answer to one of them.
             self.lose_answers(0, at, signals);

@@ -205,11 +205,12 @@ fn knows_rest(wanted: &Wanted) -> bool {
 fn specifications(wanted: &Wanted) -> Vec<String> {
     let request = format!(
         "{}=*Activity.Id;{}=*Activity.ParentSpanId;{}=httpContext.TraceIdentifier;{}=httpContext.Connection.RemotePort;\
-         {}=httpContext.Request.RouteValues.*Enumerate",
+         {}=*Activity.StartTimeUtc.Ticks;{}=httpContext.Request.RouteValues.*Enumerate",
         key::ID,
         key::PARENT,
         key::IDENTIFIER,
         key::PORT,
+        key::BEGAN,
         key::ROUTE
     );
     let request = if wanted.detail.requests { format!("{request};{}", facts()) } else { request };
@@ -267,7 +268,7 @@ fn facts() -> String {
     format!(
         "{}=httpContext.Request.Method;{}=httpContext.Request.Path.Value;{}=httpContext.Request.QueryString.Value;\
          {}=httpContext.Request.Scheme;{}=httpContext.Request.Protocol;{}=httpContext.Request.Headers.*Enumerate;\
-         {}=httpContext.Response.StatusCode;{}=httpContext.Connection.RemoteIpAddress;{}=*Activity.StartTimeUtc.Ticks",
+         {}=httpContext.Response.StatusCode;{}=httpContext.Connection.RemoteIpAddress",
         key::METHOD,
         key::PATH,
         key::QUERY,
@@ -275,8 +276,7 @@ fn facts() -> String {
         key::PROTOCOL,
         key::HEADERS,
         key::CODE,
-        key::PEER,
-        key::BEGAN
+        key::PEER
     )
 }
 

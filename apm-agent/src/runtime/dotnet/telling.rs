@@ -15,6 +15,7 @@ use crate::{
         CallBegan, Context, RequestEnded, RequestFacts, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown,
     },
     build::route,
+    clock::Clock,
     correlate::{SpanId, trace_context},
     exchange::{Nanos, TraceHeaders},
 };
@@ -216,6 +217,7 @@ fn hosting(name: Utf16<'_>, values: &Values<'_>) -> Option<Said> {
         context,
         remote_port: values.number(key::PORT).and_then(|port| u16::try_from(port).ok()).unwrap_or(0),
         ordinal: values.text(key::IDENTIFIER).and_then(|text| ordinal(&text)),
+        began: began(values),
         route: values.text(key::ROUTE).map(|text| name_route(pairs(&text))),
         facts: facts(values).map(Box::new),
         exception: values.exception().map(Box::new),
@@ -233,8 +235,13 @@ fn facts(values: &Values<'_>) -> Option<RequestFacts> {
         headers: values.capped(key::HEADERS, 4 * LONGEST_VALUE).map(|text| pairs(&text)).unwrap_or_default(),
         status: values.number(key::CODE).and_then(|code| u16::try_from(code).ok()),
         peer: values.text(key::PEER),
-        began: values.number(key::BEGAN)?.checked_sub(TICKS_TO_1970)?.checked_mul(TICK)?,
     })
+}
+
+/// When the request's activity began.
+fn began(values: &Values<'_>) -> Option<Nanos> {
+    let wall = values.number(key::BEGAN)?.checked_sub(TICKS_TO_1970)?.checked_mul(TICK)?;
+    Clock::now().kernel(wall)
 }
 
 /// Ticks from the year 1 to 1970 (`DateTime.UnixEpoch.Ticks`).

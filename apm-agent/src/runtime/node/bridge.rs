@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     bridge::Detail,
-    clock::Clock,
     config::BridgeSwitches,
     exchange::Nanos,
     kernel::Tools,
@@ -190,7 +189,7 @@ struct Ear {
 
 impl Ear {
     fn hear(&mut self, batch: &Batch, line: &mut Line) {
-        self.telling.told(&batch.bytes, Clock::now(), &mut |time, said| line.say(time, said));
+        self.telling.told(&batch.bytes, &mut |time, said| line.say(time, said));
         line.lost(std::mem::take(&mut self.telling.lost));
         self.threads.insert(batch.tid, batch.time);
         self.threads.retain(|_, wrote| batch.time.saturating_sub(*wrote) < SILENT);

@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     bridge::{RequestEnded, RequestFacts, Route, Said, SpanEnded, SpanKind, SpanStatus, Threw, Thrown},
-    clock::Clock,
     exchange::Nanos,
 };
 
@@ -29,7 +28,7 @@ pub struct Telling {
 
 impl Telling {
     /// What a batch says. Bytes that are none count as lost.
-    pub fn told(&mut self, batch: &[u8], clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
+    pub fn told(&mut self, batch: &[u8], say: &mut dyn FnMut(Nanos, Said)) {
         let Some(batch) = Batch::read(batch) else {
             self.lost += 1;
             return;
@@ -43,7 +42,7 @@ impl Telling {
         for record in batch.records() {
             number = number.wrapping_add(1);
             match record {
-                Some(record) => tell(&record, clock, say),
+                Some(record) => tell(&record, say),
                 None => self.lost += 1,
             }
         }
@@ -54,9 +53,9 @@ impl Telling {
     }
 }
 
-fn tell(record: &Record<'_>, clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
+fn tell(record: &Record<'_>, say: &mut dyn FnMut(Nanos, Said)) {
     match record {
-        Record::Request(request) => say(request.ended, Said::RequestEnded(Box::new(request_ended(request, clock)))),
+        Record::Request(request) => say(request.ended, Said::RequestEnded(Box::new(request_ended(request)))),
         Record::Span(span) => say(span.ended, Said::SpanEnded(Box::new(span_ended(span)))),
         Record::Error(failure) => say(failure.time, Said::Threw(Box::new(threw(failure)))),
         Record::Metrics { time, samples } => {
@@ -66,18 +65,19 @@ fn tell(record: &Record<'_>, clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
     }
 }
 
-fn request_ended(request: &Request<'_>, clock: Clock) -> RequestEnded {
+fn request_ended(request: &Request<'_>) -> RequestEnded {
     RequestEnded {
         context: Some(request.context),
         remote_port: request.port,
         ordinal: request.ordinal.map(|(connection, number)| (connection.to_string(), number.into())),
+        began: Some(request.began),
         route: some(request.route).map(Route::Named),
         exception: None,
-        facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts, clock.epoch(request.began)))),
+        facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts))),
     }
 }
 
-fn request_facts(facts: &Facts<'_>, began: u64) -> RequestFacts {
+fn request_facts(facts: &Facts<'_>) -> RequestFacts {
     RequestFacts {
         method: facts.method.to_owned(),
         target: facts.target.to_owned(),
@@ -86,7 +86,6 @@ fn request_facts(facts: &Facts<'_>, began: u64) -> RequestFacts {
         headers: facts.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
         status: Some(facts.status).filter(|status| *status != 0),
         peer: some(facts.peer),
-        began: began.saturating_mul(1000),
     }
 }
 
