@@ -12,6 +12,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             Frame::Event(record) => played.record(record),
             Frame::Service { pid, instance } => played.pipeline.watch(pid, instance),
             Frame::Clock(clock) => played.pipeline.set_clock(clock),
+            Frame::Said(message) => played.said(&message),
             Frame::End { .. } => {}
         }
     }

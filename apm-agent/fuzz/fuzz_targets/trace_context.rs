@@ -15,7 +15,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         traceparent: line(),
         tracestate: line(),
         elastic_traceparent: line(),
-        traceparent_count: u32::from(text.len() % 7 != 0),
+        traceparent_count: u32::from(!text.len().is_multiple_of(7)),
     };
     let Some(incoming) = read(&headers) else { return };
     // What was read and is said again is read as the same.

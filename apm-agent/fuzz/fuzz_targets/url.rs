@@ -18,7 +18,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     url::of_call(&http, &addresses).host_and_port();
     url::path(target);
     url::host_and_port(target);
-    let clean = sanitize::headers(&http.headers, &Rules::new(&Capture::default()));
-    assert_eq!(clean.len(), http.headers.len(), "values are hidden, names stay");
+    let names = http.headers.len();
+    let clean = sanitize::headers(http.headers, &Rules::new(&Capture::default()));
+    assert_eq!(clean.len(), names, "values are hidden, names stay");
     Wildcard::new(target).matches(rest);
 });

@@ -3,15 +3,8 @@
 use std::sync::Arc;
 
 use apm_agent::{
-    build::Document,
-    clock::Clock,
-    config::Capture,
-    correlate::Ids,
-    event::decode,
-    intake,
-    metadata::ServiceInstance,
-    pipeline::Pipeline,
-    send::Output,
+    bridge::Message, build::Document, clock::Clock, config::Capture, correlate::Ids, event::decode, intake,
+    metadata::ServiceInstance, pipeline::Pipeline, send::Output,
 };
 use apm_common::event::kind;
 
@@ -63,6 +56,13 @@ impl Played {
         self.pipeline.take_wishes();
         let held = bytes_in_use().saturating_sub(self.before);
         assert!(held < PIPELINE_BYTES, "the pipeline holds {held} bytes");
+    }
+
+    /// Handles what a run time said.
+    pub fn said(&mut self, message: &Message) {
+        self.last = self.last.max(message.time);
+        self.pipeline.told(message, &mut self.output);
+        self.pipeline.take_wishes();
     }
 
     /// Ends what is open.
