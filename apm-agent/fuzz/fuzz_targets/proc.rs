@@ -14,7 +14,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     environ.resource_attribute("service.name");
     let text = String::from_utf8_lossy(input);
     container::discover(&text, &text);
-    let table = ListenTable::parse(&text, &text);
+    let table = ListenTable::parse(input, input);
     table.ports_of(&[0, 111]);
     table.listens(8080, std::net::Ipv4Addr::LOCALHOST.into());
     name::clean_service_name(&text);

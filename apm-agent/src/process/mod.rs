@@ -9,8 +9,8 @@
 )]
 
 use std::{
-    fs, io,
-    io::Read,
+    fs,
+    io::{self, BufRead, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -259,7 +259,13 @@ impl Process {
 
     /// Sockets on which anybody in this process's network namespace listens.
     pub fn listen_table(&self) -> ListenTable {
-        ListenTable::parse(&self.text("net/tcp", 16 * LARGE), &self.text("net/tcp6", 16 * LARGE))
+        let table = |name| -> Box<dyn BufRead> {
+            match fs::File::open(self.root.join(name)) {
+                Ok(file) => Box::new(BufReader::new(file)),
+                Err(_) => Box::new(io::empty()),
+            }
+        };
+        ListenTable::parse(table("net/tcp"), table("net/tcp6"))
     }
 
     /// TCP ports this process listens on, ascending.

@@ -134,7 +134,7 @@ mod tests {
                 let _ = (Stat::parse(bytes), Status::parse(bytes));
                 let _ = crate::process::Environ::parse(bytes).resource_attribute("a");
                 let lossy = String::from_utf8_lossy(bytes);
-                let _ = crate::process::ListenTable::parse(&lossy, &lossy);
+                let _ = crate::process::ListenTable::parse(bytes, bytes);
                 let _ = crate::metadata::container::discover(&lossy, &lossy);
             }
         }

@@ -198,19 +198,16 @@ impl Tracer {
     pub(super) fn call_joined(&mut self, pid: u32, called: Called, known: Known) {
         let Called { exchange, parts, carried } = called;
         let Some(instance) = self.bridged.get(&pid).map(|bridged| Arc::clone(&bridged.instance)) else { return };
+        let internal = match &known {
+            Known::Internal => true,
+            Known::Announced { shared, .. } => *shared && is_housekeeping(&exchange),
+            Known::Span(_) | Known::Nothing => false,
+        };
+        if internal || is_session_start(&exchange) {
+            self.counters.calls_internal += 1;
+            return;
+        }
         let (context, id) = match &known {
-            Known::Announced { shared: true, .. } if is_housekeeping(&exchange) => {
-                self.counters.calls_internal += 1;
-                return;
-            }
-            _ if is_session_start(&exchange) => {
-                self.counters.calls_internal += 1;
-                return;
-            }
-            Known::Internal => {
-                self.counters.calls_internal += 1;
-                return;
-            }
             Known::Announced { call, .. } => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
             Known::Span(span) => {
                 let context = span.context;
@@ -221,7 +218,7 @@ impl Tracer {
                 self.counters.requests_unsampled += 1;
                 return;
             }
-            Known::Nothing => (None, None),
+            Known::Nothing | Known::Internal => (None, None),
         };
         let Some((trace, parent, sampled)) = context else {
             self.counters.calls_without_parent += 1;
@@ -235,7 +232,7 @@ impl Tracer {
         }
         let id = id.unwrap_or_else(|| self.ids.span());
         let propagated = parts.propagated;
-        let sample_rate = Some(self.capture.sample_rate);
+        let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
         let place = Place { trace, id, parent: Some(parent), sample_rate };
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, None, start, duration(&exchange));
