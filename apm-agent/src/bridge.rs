@@ -37,7 +37,7 @@ pub enum Said {
     SpanEnded(Box<SpanEnded>),
     /// An exception was thrown, and it is worth a report: a request's error page shows it, or nobody caught it.
     Threw(Box<Threw>),
-    /// A goroutine panicked: what becomes of it is told later.
+    /// A goroutine panicked, or an exception left a thread: what becomes of it is told later, or the process ends.
     Panicked(Box<Panicked>),
     /// A goroutine's last panic was recovered.
     Recovered(Recovered),
@@ -102,10 +102,10 @@ pub struct Threw {
     pub handled: bool,
 }
 
-/// A goroutine panicked.
+/// A goroutine panicked, or an exception left a thread of another run time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Panicked {
-    /// Number of the goroutine.
+    /// Number of the goroutine, or of the thread.
     pub goroutine: u64,
     /// The request it handles, by the name its run time gave it; 0: none.
     pub request: u64,

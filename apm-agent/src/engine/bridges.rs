@@ -18,7 +18,7 @@ use crate::{
     exchange::Nanos,
     kernel::Tools,
     process::Proc,
-    runtime::{Batch, Bridge, BridgeSettings, Kit, Line, bridge_of, own::OwnConnections, pack},
+    runtime::{Batch, Bridge, BridgeSettings, Kit, Line, Written, bridge_of, own::OwnConnections, pack},
 };
 
 /// Batches on the way to the engine; a bridge that finds the line full waits.
@@ -61,6 +61,7 @@ struct Running {
     stop: Arc<AtomicBool>,
     wanted: Arc<AtomicU8>,
     inbox: SyncSender<Batch>,
+    bridge: &'static dyn Bridge,
     thread: JoinHandle<()>,
 }
 
@@ -111,7 +112,7 @@ impl Bridges {
         let talk = move || talk(bridge, &kit, line, &broken);
         match std::thread::Builder::new().name(format!("bridge {pid}")).spawn(talk) {
             Ok(thread) => {
-                self.running.insert(pid, Running { stop, wanted, inbox, thread });
+                self.running.insert(pid, Running { stop, wanted, inbox, bridge, thread });
             }
             Err(error) => {
                 self.refused += 1;
@@ -136,12 +137,20 @@ impl Bridges {
         self.leaving.retain(|(_, leaving)| !leaving.thread.is_finished());
     }
 
-    /// A process wrote to its channel.
-    pub(super) fn written(&mut self, pid: u32, batch: Batch) {
+    /// A process wrote to its channel. Gives back what that says by itself.
+    pub(super) fn written(&mut self, pid: u32, batch: Batch) -> Option<Message> {
         let leaving = self.leaving.iter().find(|(left, _)| *left == pid).map(|(_, leaving)| leaving);
-        let sent = self.running.get(&pid).or(leaving).map(|running| running.inbox.try_send(batch));
+        let running = self.running.get(&pid).or(leaving);
+        let time = batch.time;
         self.batches += 1;
-        self.batches_lost += u64::from(!matches!(sent, Some(Ok(()))));
+        let sent = match running.map(|running| (running, running.bridge.written(batch))) {
+            Some((_, Written::Says(said))) => return Some(Message { pid, time, said }),
+            Some((_, Written::Nothing)) => true,
+            Some((running, Written::ToInbox(batch))) => running.inbox.try_send(batch).is_ok(),
+            None => false,
+        };
+        self.batches_lost += u64::from(!sent);
+        None
     }
 
     /// Is a connection of `pid` that began at `time` ours?

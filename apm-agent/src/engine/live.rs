@@ -344,7 +344,9 @@ impl<A: Admit> Desk<A> {
         match &event {
             Event::Written { batch } => {
                 let batch = Batch { time: header.time, tid: header.tid, bytes: batch.to_vec() };
-                self.bridges.written(header.pid, batch);
+                if let Some(message) = self.bridges.written(header.pid, batch) {
+                    self.hear(vec![message]);
+                }
             }
             Event::Exec { .. } => self.waiting.enter(header.pid),
             Event::Listen { .. } if !self.services.contains_key(&header.pid) => self.waiting.enter(header.pid),

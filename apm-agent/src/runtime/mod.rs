@@ -88,6 +88,22 @@ pub trait Bridge: Sync {
     /// # Errors
     /// Why the run time is not listened to, in one sentence.
     fn talk(&self, process: &Process, kit: &Kit, line: &mut Line) -> Result<(), String>;
+
+    /// What is done with what the process wrote to its channel. Called by the engine, in the order of the kernel's
+    /// events.
+    fn written(&self, batch: Batch) -> Written {
+        Written::ToInbox(batch)
+    }
+}
+
+/// What is done with a [`Batch`].
+pub enum Written {
+    /// Whoever talks to the process gets it.
+    ToInbox(Batch),
+    /// It says this.
+    Says(crate::bridge::Said),
+    /// It says nothing.
+    Nothing,
 }
 
 /// What the bridge to one process is given.

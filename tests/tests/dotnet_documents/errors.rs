@@ -5,9 +5,10 @@ use std::fs;
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     documents::{Documents, field, number, text},
-    dotnet::{Web, scene::Scene},
+    dotnet::{Framework, Web, scene::Scene},
     place,
     turn::Turn,
+    wait,
 };
 use serde_json::{Value, json};
 
@@ -36,6 +37,25 @@ fn exceptions_shown_by_the_developer_s_page() -> Result<()> {
 #[test]
 fn exceptions_dealt_with_by_a_handler() -> Result<()> {
     thrown(Some("handler"), true)
+}
+
+/// .NET 8 writes its last words where they are not read.
+#[test]
+fn an_exception_nobody_catches_ends_the_process() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let mut scene = Scene::listening(vec![Web::on(Framework::Net10).start()?], &[])?;
+    let [program] = scene.programs() else { anyhow::bail!("one program") };
+    ask(program, &[("/crash", 200)])?;
+    let reported = || scene.watch().documents().ok()?.errors().next().map(|_| ());
+    wait::until("the crash to be reported", wait::PATIENCE, reported)?;
+    let played = scene.finish()?;
+    let errors: Vec<_> = played.seen.documents.errors().collect();
+    let [error] = errors.as_slice() else { anyhow::bail!("{} errors: {errors:?}", errors.len()) };
+    expect(error, &json!({"error.culprit": "Shop.Errors", "message": "the process fails", "transaction.id": null}))?;
+    let exception = exceptions(error)?.first().context("an exception")?;
+    expect(exception, &json!({"type": INVALID, "message": "the process fails", "handled": false}))?;
+    ensure!(text(error, "service.name") == "Web", "{error}");
+    Ok(())
 }
 
 fn thrown(errors: Option<&str>, handled: bool) -> Result<()> {

@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result, ensure};
 use apm_agent::{
     bridge::{RequestEnded, Route, Said, SpanEnded, Threw},
-    clock::Clock,
     runtime::node::{
         Telling,
         script::{self, ScriptSettings},
@@ -56,7 +55,7 @@ impl Told {
     fn by(ran: &Ran) -> Result<Self> {
         let (mut telling, mut told) = (Telling::default(), Vec::new());
         for batch in node::batches(&ran.records)? {
-            telling.told(batch, Clock::now(), &mut |_, said| told.push(said));
+            telling.told(batch, &mut |_, said| told.push(said));
         }
         ensure!(telling.lost == 0, "{} records lost", telling.lost);
         Ok(Self(told))

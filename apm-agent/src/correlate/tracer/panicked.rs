@@ -1,4 +1,5 @@
-//! Panics of Go programs: errors of the requests they hit, or of the program when they end it.
+//! Panics of Go programs, and exceptions nobody catches: errors of the requests they hit, or of the program when they
+//! end it.
 
 use std::sync::Arc;
 

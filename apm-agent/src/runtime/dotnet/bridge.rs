@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 use super::{
     Absence, Item, Port, Progress, Session, SessionError,
     asking::{self, Wanted},
+    exception,
     telling::Telling,
     threads::Threads,
 };
 use crate::{
-    bridge::{CallBegan, Detail, Said},
+    bridge::{CallBegan, Detail, Panicked, Said},
     config::BridgeSwitches,
+    kernel::{Channel, Tools},
     process::Process,
-    runtime::{Bridge, Kit, Line},
+    runtime::{Batch, Bridge, Kit, Line, Written},
 };
 
 /// Time for each step of asking for a session.
@@ -33,6 +35,9 @@ const SETTLED: Duration = Duration::from_millis(300);
 /// Time for the session's orderly end.
 const FAREWELL: Duration = Duration::from_secs(3);
 
+/// Descriptor that .NET 9 and later write an exception to that nobody catches. Before, a copy of it was used.
+const STANDARD_ERROR: u32 = 2;
+
 /// The bridge.
 pub struct EventPipe;
 
@@ -48,8 +53,20 @@ impl Bridge for EventPipe {
         }
     }
 
+    /// The event of the exception that ends the process never leaves it, but the run time writes it down before.
+    fn written(&self, batch: Batch) -> Written {
+        match exception::read_crash(&String::from_utf8_lossy(&batch.bytes)) {
+            Some(thrown) => {
+                let panicked = Panicked { goroutine: batch.tid.into(), request: 0, thrown };
+                Written::Says(Said::Panicked(Box::new(panicked)))
+            }
+            None => Written::Nothing,
+        }
+    }
+
     fn talk(&self, process: &Process, kit: &Kit, line: &mut Line) -> Result<(), String> {
         let settings = &kit.settings;
+        let _errors = kit.kernel.as_ref().and_then(|tools| last_words(tools, line.pid));
         let Some(port) = find(process, line).map_err(|absence| absence.to_string())? else {
             return Ok(());
         };
@@ -81,6 +98,12 @@ impl Bridge for EventPipe {
         }
         Ok(())
     }
+}
+
+/// What the process writes to standard error, as long as this is kept.
+fn last_words(tools: &Tools, pid: u32) -> Option<Channel> {
+    let opened = tools.open_channel(pid, STANDARD_ERROR);
+    opened.inspect_err(|failure| tracing::warn!(pid, "a crash will not be reported: {failure}")).ok()
 }
 
 const WALKS: &str = "; it takes a stack with each event, which makes them dearer";
