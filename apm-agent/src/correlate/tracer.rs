@@ -98,6 +98,8 @@ pub struct TracerCounters {
     pub requests_named: u64,
     /// Requests a run time named of which the wire shows none (TLS, HTTP/2), or on a connection not known.
     pub requests_unplaced: u64,
+    /// Errors that handlers gave back and that no open request could take.
+    pub failures_unplaced: u64,
     /// Panics not reported because too many were under way.
     pub panics_over_limit: u64,
     /// Messages of run times lost before they reached us.

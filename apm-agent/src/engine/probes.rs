@@ -62,10 +62,11 @@ impl Probes {
         self.ended.push(pid);
     }
 
-    /// A panic, or the end of one, in words.
+    /// An error, a panic, or the end of one, in words.
     pub(super) fn describe(&self, header: &Header, event: &Event<'_>) -> Option<Message> {
         let code = self.codes.get(&header.pid)?;
         let said = match event {
+            Event::Failed { request, value } => Said::Failed(Box::new(code.failed(*request, value))),
             Event::Panic(panic) => Said::Panicked(Box::new(code.panicked(panic))),
             Event::Recovered { goroutine, resumed_at } => Said::Recovered(code.recovered(*goroutine, *resumed_at)),
             _ => return None,

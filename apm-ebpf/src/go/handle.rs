@@ -1,14 +1,7 @@
 //! Requests that `net/http` handles: from `serverHandler.ServeHTTP` to `(*response).finishRequest`.
 
-use apm_common::{
-    event::{HandleBody, RouteBody, kind},
-    limits::ROUTE_BYTES,
-};
-use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user as read_user_bytes},
-    macros::uprobe,
-    programs::ProbeContext,
-};
+use apm_common::event::{HandleBody, kind};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext};
 
 use super::{Hit, ITAB_TYPE, member};
 use crate::{
@@ -44,7 +37,7 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     let [_, context]: [u64; 2] = member(probed(ctx, Register::Di), hit.layout.request_ctx)?;
     let content = member(context, 0)?;
     let request = number(hit.goroutine);
-    let goroutine = Goroutine { handles: request, context, calls: 0, connection: 0 };
+    let goroutine = Goroutine { handles: request, context, ..Goroutine::NONE };
     GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?;
     GO_CONTEXTS.insert(hit.key(context), GoContext { request, content }, 0).ok()?;
     let connection = connection(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]).unwrap_or(0);
@@ -79,39 +72,5 @@ fn handled(ctx: &ProbeContext) -> Option<()> {
     let known = hit.known()?;
     let _ = GO_CONTEXTS.remove(hit.key(known.context));
     let _ = GOROUTINES.remove(hit.key(hit.goroutine));
-    None
-}
-
-/// Behind the call of `(*ServeMux).findHandler` in `(*ServeMux).ServeHTTP`: the pattern that was found is the second
-/// result, a text in `rcx` and `rdi`.
-#[uprobe]
-pub fn go_route(ctx: ProbeContext) -> u32 {
-    let _ = routed(&ctx);
-    0
-}
-
-#[inline(always)]
-fn routed(ctx: &ProbeContext) -> Option<()> {
-    let hit = Hit::new(ctx)?;
-    let (address, length) = (probed(ctx, Register::Cx), probed(ctx, Register::Di));
-    let request = hit.known()?.handles;
-    if request == 0 || length == 0 || length > ROUTE_BYTES as u64 {
-        return None;
-    }
-    let mut slot = reserve::<RouteBody>()?;
-    let record = slot.as_mut_ptr();
-    // SAFETY: the slot is as large as the record; the text is written by the helper, whole or, on a fault, as zeros. What
-    // lies behind it is never read: `text_len` says how long it is.
-    let read = unsafe {
-        (&raw mut (*record).header).write(header(kind::ROUTE, 0));
-        (&raw mut (*record).body.request).write(request);
-        (&raw mut (*record).body.text_len).write(length);
-        read_user_bytes((&raw mut (*record).body.text).cast(), length as u32, address as *const _)
-    };
-    if read != 0 {
-        slot.discard(0);
-        return None;
-    }
-    submit(slot);
     None
 }

@@ -20,6 +20,8 @@ mod call;
 mod context;
 mod handle;
 mod panic;
+mod route;
+mod value;
 
 /// A probe that was hit.
 struct Hit {

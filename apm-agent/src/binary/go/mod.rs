@@ -10,6 +10,7 @@ use object::{Architecture, Object, ObjectSection, ReadCache};
 use super::{LARGEST_FILE, Parsed};
 
 pub mod buildinfo;
+mod calls;
 mod contexts;
 mod descriptor;
 mod functions;

@@ -1,5 +1,7 @@
 //! Joining what a run time says with what the wire shows, event by event.
 
+use apm_common::event::ROUTER_SERVE_MUX;
+
 use super::*;
 use crate::{
     bridge::{
@@ -346,7 +348,7 @@ fn a_call_hangs_on_the_request_that_its_bytes_name() {
     stage.tracer.request_handled(PID, 100, 1);
     stage.tracer.request_handled(PID, 101, 1);
     stage.tracer.request_handled(PID, 102, 1);
-    stage.tracer.request_routed(PID, 100, "GET example.org/items/{id}");
+    stage.tracer.request_routed((PID, 100), ROUTER_SERVE_MUX, 0, "GET example.org/items/{id}");
     for (serial, owner) in [(0, 101), (1, 0), (2, 102), (3, 100)] {
         sent_for(&mut stage, owner, serial);
     }
