@@ -45,7 +45,7 @@ pub enum Said {
     Failed(Box<Failed>),
     /// The program logged something.
     Logged(Box<Logged>),
-    /// Values the run time measured of itself, by their metrics' names; counts are those of the interval.
+    /// Values the run time measured of itself, by the names and in the units of its Elastic agent.
     Metrics(Vec<(String, f64)>),
     /// Everything up to this message's time has been said.
     Heard,

@@ -23,16 +23,17 @@ pub enum Build {
 /// # Errors
 /// If it does not build.
 pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
-    let (name, mode, version) = match build {
-        Build::Fixed => (app.to_owned(), "exe", "local"),
-        Build::Pie => (format!("{app}-pie"), "pie", "local"),
-        Build::Version(version) => (format!("{app}-{version}"), "exe", version),
+    let (name, mode, version, source) = match build {
+        Build::Fixed => (app.to_owned(), "exe", "local", "."),
+        Build::Pie => (format!("{app}-pie"), "pie", "local", "."),
+        // Go 1.19 does not find the package of a folder when another Go runs it.
+        Build::Version(version) => (format!("{app}-{version}"), "exe", version, "main.go"),
     };
     let program = place::build()?.join(name);
     let mut command = Command::new("go");
     let arguments = ["build", "-trimpath", "-ldflags=-s -w", "-buildmode", mode, "-o"];
     command.current_dir(place::app(app)).env("GOTOOLCHAIN", version).args(arguments);
-    let mut child = Child::start("go build", command.arg(&program).arg("."))?;
+    let mut child = Child::start("go build", command.arg(&program).arg(source))?;
     let status = child.wait_for_end(LONGEST_BUILD)?;
     ensure!(status.success(), "{} does not build:\n{}", program.display(), child.output());
     Ok(program)

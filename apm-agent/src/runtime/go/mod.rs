@@ -6,13 +6,16 @@
 )]
 
 mod hook;
+mod layout;
 mod panic;
 mod plan;
 mod reader;
+mod vitals;
 
 pub use panic::Code;
 pub use plan::Plan;
-pub use reader::Reader;
+pub use reader::{Asked, Known, Reader};
+pub use vitals::Vitals;
 
 use super::{ARCHITECTURE, Detected, Named, Runtime, Subject};
 
