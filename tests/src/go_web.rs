@@ -26,6 +26,14 @@ pub enum Driver {
 /// # Errors
 /// If it does not build or start.
 pub fn start(build: Build, driver: Driver, database: &Postgres) -> Result<Program> {
+    start_behind(&[], build, driver, database)
+}
+
+/// Starts the service behind other words, such as `taskset -c 0`.
+///
+/// # Errors
+/// If it does not build or start.
+pub fn start_behind(prefix: &[&str], build: Build, driver: Driver, database: &Postgres) -> Result<Program> {
     let port = http::free_port()?;
     let mut command = Command::new(go::compile("go-web", build)?);
     let driver = match driver {
@@ -33,7 +41,7 @@ pub fn start(build: Build, driver: Driver, database: &Postgres) -> Result<Progra
         Driver::Pgx => "pgx",
     };
     command.env("DATABASE_URL", database.connection_string()).env("DRIVER", driver).env("PORT", port.to_string());
-    let mut program = Program::run("go-web", &command, &[], port)?;
+    let mut program = Program::run("go-web", &command, prefix, port)?;
     program.wait_until_open()?;
     Ok(program)
 }
