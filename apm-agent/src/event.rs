@@ -49,6 +49,17 @@ pub enum Event<'a> {
         /// The route.
         text: &'a str,
     },
+    /// A run time begins to handle a request that the wire does not show.
+    Asked(Box<Asked>),
+    /// It has handled it.
+    Answered {
+        /// As above.
+        request: u64,
+        /// Status, when it is known.
+        status: Option<u16>,
+        /// The handler panicked.
+        failed: bool,
+    },
     /// The handler of a request gave an error back.
     Failed {
         /// As above.
@@ -109,6 +120,33 @@ pub enum Event<'a> {
         /// Wait status.
         exit_code: u32,
     },
+}
+
+/// A request that the wire does not show ([`wire::AskedBody`]). Bytes that are not UTF-8 are replaced by U+FFFD.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Names the request in its process.
+    pub request: u64,
+    /// It came over TLS.
+    pub over_tls: bool,
+    /// It came over HTTP/2.
+    pub is_http2: bool,
+    /// Method.
+    pub method: String,
+    /// Path.
+    pub path: String,
+    /// Query; empty when there is none.
+    pub query: String,
+    /// Host, with port if there is one.
+    pub host: String,
+    /// Address of the peer with its port.
+    pub remote: String,
+    /// Header `traceparent`; empty when there is none.
+    pub traceparent: String,
+    /// Header `elastic-apm-traceparent`.
+    pub elastic_traceparent: String,
+    /// Header `tracestate`.
+    pub tracestate: String,
 }
 
 /// A goroutine that panics.
@@ -221,6 +259,12 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             Event::Route { request, router, part, text: str::from_utf8(reader.0.get(..length)?).ok()? }
         }
         kind::WRITTEN => Event::Written { batch: reader.0.get(..usize::try_from(header.len).ok()?)? },
+        kind::ASKED => Event::Asked(Box::new(asked(header.flags, &mut reader)?)),
+        kind::ANSWERED => Event::Answered {
+            request: reader.u64()?,
+            status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
+            failed: header.flags & wire::ANSWERED_FAILED != 0,
+        },
         kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },
         kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
         kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
@@ -234,6 +278,29 @@ pub fn set_role(record: &mut [u8], role: u8) {
     if let Some(byte) = record.get_mut(wire::ROLE_OFFSET) {
         *byte = role;
     }
+}
+
+fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {
+    Some(Asked {
+        request: reader.u64()?,
+        over_tls: flags & wire::ASKED_TLS != 0,
+        is_http2: flags & wire::ASKED_HTTP2 != 0,
+        method: text::<16>(reader)?,
+        path: text::<512>(reader)?,
+        query: text::<512>(reader)?,
+        host: text::<128>(reader)?,
+        remote: text::<64>(reader)?,
+        traceparent: text::<64>(reader)?,
+        elastic_traceparent: text::<64>(reader)?,
+        tracestate: text::<512>(reader)?,
+    })
+}
+
+/// A [`wire::Text`].
+fn text<const N: usize>(reader: &mut Reader<'_>) -> Option<String> {
+    let length = usize::try_from(reader.u64()?).ok()?;
+    let bytes = reader.take::<N>()?;
+    Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
 }
 
 fn panic<'a>(reader: &mut Reader<'a>) -> Option<Panic<'a>> {

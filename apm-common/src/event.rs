@@ -35,6 +35,10 @@ pub mod kind {
     pub const WRITTEN: u16 = 13;
     /// A handler gave an error back: [`FailedBody`](super::FailedBody).
     pub const FAILED: u16 = 14;
+    /// A run time begins to handle a request that the wire does not show: [`AskedBody`](super::AskedBody).
+    pub const ASKED: u16 = 15;
+    /// It has handled it: [`AnsweredBody`](super::AnsweredBody).
+    pub const ANSWERED: u16 = 16;
 }
 
 /// Start of every record.
@@ -196,6 +200,58 @@ pub struct HandleBody {
     pub connection: u64,
 }
 
+/// The request came over TLS.
+pub const ASKED_TLS: u16 = 1;
+/// The request came over HTTP/2.
+pub const ASKED_HTTP2: u16 = 2;
+
+/// A text of at most `N` bytes; a longer one is cut.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    /// Bytes of it.
+    pub len: u64,
+    /// They, then anything.
+    pub bytes: [u8; N],
+}
+
+/// A request that the wire does not show: over TLS, or HTTP/2. The header's flags say which.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedBody {
+    /// As in [`HandleBody::request`].
+    pub request: u64,
+    /// Method.
+    pub method: Text<16>,
+    /// Path.
+    pub path: Text<512>,
+    /// Query.
+    pub query: Text<512>,
+    /// Host, with port if there is one.
+    pub host: Text<128>,
+    /// Address of the peer with its port.
+    pub remote: Text<64>,
+    /// Header `Traceparent`.
+    pub traceparent: Text<64>,
+    /// Header `Elastic-Apm-Traceparent`.
+    pub elastic_traceparent: Text<64>,
+    /// Header `Tracestate`.
+    pub tracestate: Text<512>,
+}
+
+/// The handler of a request gave up: it panicked.
+pub const ANSWERED_FAILED: u16 = 1;
+
+/// The end of such a request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnsweredBody {
+    /// As in [`HandleBody::request`].
+    pub request: u64,
+    /// Status; 0: not known.
+    pub status: u64,
+}
+
 /// The pattern is one of Go's `ServeMux`: `[METHOD ][HOST]/[PATH]`.
 pub const ROUTER_SERVE_MUX: u32 = 1;
 /// The pattern is one of gin, or of echo.
@@ -304,6 +360,8 @@ const _: () = {
     assert!(size_of::<RouteBody>() == 216);
     assert!(size_of::<PanicBody>() == 1096);
     assert!(size_of::<FailedBody>() == 568);
+    assert!(size_of::<AskedBody>() == 1944);
+    assert!(size_of::<AnsweredBody>() == 16);
     assert!(size_of::<RecoveredBody>() == 16);
     assert!(size_of::<ProcessEntry>() == 16);
 };

@@ -56,6 +56,81 @@ impl GoRouters {
     };
 }
 
+/// Where the requests of one Go process are that the wire does not show, over TLS and HTTP/2. Offsets as in [`GoLayout`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoHidden {
+    /// Address of the type `*tls.Conn`; 0: requests over TLS and HTTP/1 are not told.
+    pub tls_conn: u64,
+    /// `net/http.Request.ProtoMajor`; absent: requests over HTTP/2 are not told.
+    pub request_major: u32,
+    /// `net/http.Request.Method`
+    pub request_method: u32,
+    /// `net/http.Request.URL`
+    pub request_url: u32,
+    /// `net/http.Request.Header`
+    pub request_header: u32,
+    /// `net/http.Request.Host`
+    pub request_host: u32,
+    /// `net/http.Request.RemoteAddr`
+    pub request_remote: u32,
+    /// `net/http.Request.TLS`
+    pub request_tls: u32,
+    /// `net/url.URL.Path`
+    pub url_path: u32,
+    /// `net/url.URL.RawQuery`
+    pub url_query: u32,
+    /// `net/http.response.status`
+    pub response_status: u32,
+    /// `http2.responseWriter.rws`
+    pub h2_state: u32,
+    /// `http2.responseWriterState.status`
+    pub h2_status: u32,
+    /// `maps.Map.dirPtr`: a group of eight slots, or a list of tables
+    pub map_directory: u32,
+    /// `maps.Map.dirLen`
+    pub map_tables: u32,
+    /// `maps.table.groups.data`
+    pub table_groups: u32,
+    /// `maps.table.groups.lengthMask`
+    pub table_mask: u32,
+    /// Bytes of a group of a header's map.
+    pub group_bytes: u32,
+    /// First key in it, and bytes from one to the next.
+    pub keys: [u32; 2],
+    /// First value in it, and bytes from one to the next.
+    pub values: [u32; 2],
+    /// Always 0.
+    pub reserved: u32,
+}
+
+impl GoHidden {
+    /// Nothing is told.
+    pub const NONE: GoHidden = GoHidden {
+        tls_conn: 0,
+        request_major: ABSENT,
+        request_method: ABSENT,
+        request_url: ABSENT,
+        request_header: ABSENT,
+        request_host: ABSENT,
+        request_remote: ABSENT,
+        request_tls: ABSENT,
+        url_path: ABSENT,
+        url_query: ABSENT,
+        response_status: ABSENT,
+        h2_state: ABSENT,
+        h2_status: ABSENT,
+        map_directory: ABSENT,
+        map_tables: ABSENT,
+        table_groups: ABSENT,
+        table_mask: ABSENT,
+        group_bytes: 0,
+        keys: [0; 2],
+        values: [0; 2],
+        reserved: 0,
+    };
+}
+
 /// Of one Go process. Value of the map of Go processes, keyed by process id.
 ///
 /// An offset of [`ABSENT`](crate::settings::ABSENT) means that the binary has no such member: what needs it is left out.
@@ -90,6 +165,8 @@ pub struct GoLayout {
     pub panic_retpc: u32,
     /// Of its routers.
     pub routers: GoRouters,
+    /// Of requests that the wire does not show.
+    pub hidden: GoHidden,
 }
 
 impl GoLayout {
@@ -109,6 +186,7 @@ impl GoLayout {
         g_panic: ABSENT,
         panic_retpc: ABSENT,
         routers: GoRouters::NONE,
+        hidden: GoHidden::NONE,
     };
 }
 
@@ -133,6 +211,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 120);
+    assert!(size_of::<GoLayout>() == 216);
     assert!(size_of::<GoKey>() == 16);
 };

@@ -76,6 +76,9 @@ pub const VALUE_WORDS: usize = 4;
 /// Parts of a route; chi has one for each router in a router.
 pub const ROUTE_PARTS: u32 = 8;
 
+/// Groups of eight headers that are searched for those of a trace; with more headers none is found.
+pub const HEADER_GROUPS: u32 = 16;
+
 /// Errors of one request that gin's handlers gave back.
 pub const GIN_ERRORS: u32 = 8;
 

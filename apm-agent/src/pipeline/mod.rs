@@ -89,6 +89,14 @@ impl Pipeline {
                 self.data(header, *connection, *position, *owner, bytes);
             }
             Event::Handle { request, connection } => self.tracer.request_handled(header.pid, *request, *connection),
+            Event::Asked(asked) => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    self.tracer.request_asked(header.pid, &Arc::clone(instance), asked, header.time);
+                }
+            }
+            Event::Answered { request, status, failed } => {
+                self.tracer.request_answered((header.pid, *request), *status, *failed, header.time);
+            }
             Event::Route { request, router, part, text } => {
                 self.tracer.request_routed((header.pid, *request), *router, *part, text);
             }

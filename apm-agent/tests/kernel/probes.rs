@@ -8,7 +8,7 @@ use apm_common::go::GoLayout;
 use super::{loading::MOST_VERIFIED, stage::Stage};
 
 /// Every user probe in the object.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 17] = [
     "go_handle",
     "go_handled",
     "go_route",
@@ -19,6 +19,9 @@ const PROGRAMS: [&str; 14] = [
     "go_echo_failed",
     "go_answer",
     "go_put_back",
+    "go_http2_handled",
+    "go_gave_up",
+    "go_hijack",
     "go_call",
     "go_round_trip",
     "go_panic",

@@ -19,6 +19,7 @@ use crate::{
 mod call;
 mod context;
 mod handle;
+mod hidden;
 mod panic;
 mod route;
 mod value;

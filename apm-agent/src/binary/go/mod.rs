@@ -287,6 +287,12 @@ impl GoBinary {
         self.types.pointer_to(&self.descriptors(), address)
     }
 
+    /// Address of the type of a map's groups of slots; none before Go 1.24.
+    pub fn map_group(&self, address: u64) -> Option<u64> {
+        let descriptor = self.descriptors().read(address).filter(|descriptor| descriptor.kind == Kind::Map)?;
+        self.image.u64(descriptor.address + 64).filter(|_| self.version.minor >= 24)
+    }
+
     /// Bytes of a value of a named type.
     pub fn size_of(&self, name: &str) -> Option<u64> {
         self.descriptors().read(self.type_address(name)?).map(|descriptor| descriptor.size)

@@ -19,6 +19,10 @@ pub struct Hook {
 pub enum Part {
     /// Requests handled by `net/http`.
     Requests,
+    /// Requests over TLS and HTTP/1.
+    Tls,
+    /// Requests over HTTP/2.
+    Http2,
     /// Routes of `ServeMux`: a setting turns them off.
     Routes,
     /// Routes and errors of other routers.
@@ -52,6 +56,14 @@ const fn router(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Routers, place: Place::Entry }
 }
 
+const fn tls(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Tls, place: Place::Entry }
+}
+
+const fn http2(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Http2, place: Place::Entry }
+}
+
 /// A router gives its context back to the pool.
 const fn puts_back(function: &'static str) -> Hook {
     Hook { function, program: "go_put_back", part: Part::Routers, place: Place::Call("sync.(*Pool).Put") }
@@ -66,6 +78,15 @@ const fn panics(function: &'static str, program: &'static str) -> Hook {
 pub const HOOKS: &[Hook] = &[
     requests("net/http.(*response).finishRequest", "go_handled"),
     requests("net/http.serverHandler.ServeHTTP", "go_handle"),
+    tls("net/http.(*conn).close", "go_gave_up"),
+    tls("net/http.(*response).Hijack", "go_hijack"),
+    // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
+    http2("net/http.(*http2responseWriter).handlerDone", "go_http2_handled"),
+    http2("net/http.(*http2serverConn).sendServeMsg", "go_gave_up"),
+    http2("net/http/internal/http2.(*responseWriter).handlerDone", "go_http2_handled"),
+    http2("net/http/internal/http2.(*serverConn).sendServeMsg", "go_gave_up"),
+    http2("golang.org/x/net/http2.(*responseWriter).handlerDone", "go_http2_handled"),
+    http2("golang.org/x/net/http2.(*serverConn).sendServeMsg", "go_gave_up"),
     Hook {
         function: "net/http.(*ServeMux).ServeHTTP",
         program: "go_route",

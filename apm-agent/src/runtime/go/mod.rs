@@ -5,6 +5,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod hidden;
 mod hook;
 mod layout;
 mod panic;
@@ -48,7 +49,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "TLS: Go has its own, and its functions are not hooked yet; encrypted connections give no transactions and spans",
+            "calls over TLS or HTTP/2 give no spans; requests over them are told from Go 1.24 on",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
         ]
     }

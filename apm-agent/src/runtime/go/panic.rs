@@ -17,8 +17,13 @@ const ECHO_ERROR: (&str, &str) = ("*github.com/labstack/echo", ".HTTPError");
 const PLAIN_ERRORS: [&str; 4] =
     ["*errors.errorString", "*fmt.wrapError", "*fmt.wrapErrors", "*github.com/pkg/errors.fundamental"];
 
-/// The function of `net/http` that recovers when nobody else does.
-const SERVER: &str = "net/http.(*conn).serve";
+/// The functions of servers that recover when nobody else does.
+const SERVERS: [&str; 4] = [
+    "net/http.(*conn).serve",
+    "net/http.(*http2serverConn).runHandler",
+    "net/http/internal/http2.(*serverConn).runHandler",
+    "golang.org/x/net/http2.(*serverConn).runHandler",
+];
 
 /// The binary of a process, and how far from its addresses it runs.
 #[derive(Debug)]
@@ -39,7 +44,7 @@ impl Code {
     pub fn recovered(&self, goroutine: u64, resumed_at: u64) -> Recovered {
         let found = self.binary.symbolise(resumed_at.wrapping_sub(self.bias).wrapping_sub(1)).into_iter().last();
         let by = match found {
-            Some(found) if found.function == SERVER => Recoverer::Server,
+            Some(found) if SERVERS.contains(&found.function.as_str()) => Recoverer::Server,
             Some(found) if is_standard(split(&found.function).0, &found.file) => Recoverer::Language,
             _ => Recoverer::Program,
         };

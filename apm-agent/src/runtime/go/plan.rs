@@ -1,11 +1,14 @@
 //! Which probes a Go program gets, and what the kernel programs must know of it.
 
 use apm_common::{
-    go::{GoLayout, GoRouters},
+    go::{GoHidden, GoLayout, GoRouters},
     settings::ABSENT,
 };
 
-use super::hook::{ANSWER, HOOKS, Hook, Part, Place};
+use super::{
+    hidden,
+    hook::{ANSWER, HOOKS, Hook, Part, Place},
+};
 use crate::{
     binary::go::{GoBinary, Price, Site},
     kernel::{GoProbes, Probe},
@@ -42,6 +45,7 @@ impl Plan {
         if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
             return Err("it has no HTTP server of `net/http` whose requests could be told apart");
         }
+        plan.place_hidden(binary, bias);
         if routes {
             plan.place(binary, Part::Routes);
         }
@@ -59,6 +63,25 @@ impl Plan {
 
     fn place(&mut self, binary: &GoBinary, part: Part) {
         HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
+    }
+
+    /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
+    fn place_hidden(&mut self, binary: &GoBinary, bias: u64) {
+        let Some(mut layout) = hidden::layout(binary, bias) else { return };
+        let mut all_placed = |part| {
+            let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+            self.place(binary, part);
+            // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
+            let placed = self.probes.probes.len() - probes;
+            placed >= 2 && placed.is_multiple_of(2) && self.left_out.len() == left_out
+        };
+        if !all_placed(Part::Tls) {
+            layout.tls_conn = 0;
+        }
+        if !all_placed(Part::Http2) || layout.h2_state == ABSENT || layout.h2_status == ABSENT {
+            layout.request_major = ABSENT;
+        }
+        self.probes.layout.hidden = layout;
     }
 
     fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
@@ -95,12 +118,12 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
 }
 
 /// Place of a member in a structure.
-fn offset(binary: &GoBinary, structure: &str, path: &str) -> u32 {
+pub(super) fn offset(binary: &GoBinary, structure: &str, path: &str) -> u32 {
     binary.field(structure, path).and_then(|offset| u32::try_from(offset).ok()).unwrap_or(ABSENT)
 }
 
 /// Address of the type of pointers to a type.
-fn pointer(binary: &GoBinary, bias: u64, name: &str) -> u64 {
+pub(super) fn pointer(binary: &GoBinary, bias: u64, name: &str) -> u64 {
     let address = binary.type_address(name).and_then(|address| binary.pointer_to(address));
     address.map_or(0, |address| address.wrapping_add(bias))
 }
@@ -123,6 +146,7 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         g_panic: offset("runtime.g", "_panic"),
         panic_retpc: offset("runtime._panic", "retpc"),
         routers: routers(binary, bias),
+        hidden: GoHidden::NONE,
     }
 }
 
