@@ -41,9 +41,11 @@ pub enum Said {
     Panicked(Box<Panicked>),
     /// A goroutine's last panic was recovered.
     Recovered(Recovered),
+    /// The handler of a request gave an error back.
+    Failed(Box<Failed>),
     /// The program logged something.
     Logged(Box<Logged>),
-    /// Values the run time measured of itself, by their metrics' names; counts are those of the interval.
+    /// Values the run time measured of itself, by the names and in the units of its Elastic agent.
     Metrics(Vec<(String, f64)>),
     /// Everything up to this message's time has been said.
     Heard,
@@ -110,6 +112,15 @@ pub struct Panicked {
     /// The request it handles, by the name its run time gave it; 0: none.
     pub request: u64,
     /// What it panicked with, and where.
+    pub thrown: Thrown,
+}
+
+/// An error that the handler of a request gave back.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The request, by the name its run time gave it.
+    pub request: u64,
+    /// The error.
     pub thrown: Thrown,
 }
 

@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use apm_common::{
     event::{self as wire, kind},
-    limits::{PANIC_FRAMES, PANIC_TEXT_BYTES, PANIC_WORDS},
+    limits::{PANIC_FRAMES, VALUE_TEXT_BYTES, VALUE_WORDS},
 };
 
 use crate::build::destination::Endpoint;
@@ -42,8 +42,30 @@ pub enum Event<'a> {
     Route {
         /// As above.
         request: u64,
+        /// One of the `ROUTER_` values.
+        router: u32,
+        /// Which part of the route, from 0.
+        part: u32,
         /// The route.
         text: &'a str,
+    },
+    /// A run time begins to handle a request that the wire does not show.
+    Asked(Box<Asked>),
+    /// It has handled it.
+    Answered {
+        /// As above.
+        request: u64,
+        /// Status, when it is known.
+        status: Option<u16>,
+        /// The handler panicked.
+        failed: bool,
+    },
+    /// The handler of a request gave an error back.
+    Failed {
+        /// As above.
+        request: u64,
+        /// The error.
+        value: Box<Value<'a>>,
     },
     /// A goroutine panics.
     Panic(Box<Panic<'a>>),
@@ -100,6 +122,33 @@ pub enum Event<'a> {
     },
 }
 
+/// A request that the wire does not show ([`wire::AskedBody`]). Bytes that are not UTF-8 are replaced by U+FFFD.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Names the request in its process.
+    pub request: u64,
+    /// It came over TLS.
+    pub over_tls: bool,
+    /// It came over HTTP/2.
+    pub is_http2: bool,
+    /// Method.
+    pub method: String,
+    /// Path.
+    pub path: String,
+    /// Query; empty when there is none.
+    pub query: String,
+    /// Host, with port if there is one.
+    pub host: String,
+    /// Address of the peer with its port.
+    pub remote: String,
+    /// Header `traceparent`; empty when there is none.
+    pub traceparent: String,
+    /// Header `elastic-apm-traceparent`.
+    pub elastic_traceparent: String,
+    /// Header `tracestate`.
+    pub tracestate: String,
+}
+
 /// A goroutine that panics.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Panic<'a> {
@@ -107,14 +156,21 @@ pub struct Panic<'a> {
     pub request: u64,
     /// Its number.
     pub goroutine: u64,
-    /// Address of the value's type.
-    pub value_type: u64,
-    /// The value's first words, or those of what it points to.
-    pub words: [u64; PANIC_WORDS],
-    /// A text, if the type begins with one.
-    pub text: &'a [u8],
+    /// With what.
+    pub value: Value<'a>,
     /// Addresses on its stack, innermost first.
     pub stack: Vec<u64>,
+}
+
+/// A value of a Go program ([`wire::ValueBody`]).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Value<'a> {
+    /// Address of its type.
+    pub value_type: u64,
+    /// Its first words, or those of what it points to.
+    pub words: [u64; VALUE_WORDS],
+    /// A text, if the type begins with one.
+    pub text: &'a [u8],
 }
 
 /// A connection's addresses and role.
@@ -198,10 +254,18 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
         }
         kind::HANDLE => Event::Handle { request: reader.u64()?, connection: reader.u64()? },
         kind::ROUTE => {
-            let (request, length) = (reader.u64()?, reader.u64()?);
-            Event::Route { request, text: str::from_utf8(reader.0.get(..usize::try_from(length).ok()?)?).ok()? }
+            let (request, router, part) = (reader.u64()?, reader.u32()?, reader.u32()?);
+            let length = usize::try_from(reader.u64()?).ok()?;
+            Event::Route { request, router, part, text: str::from_utf8(reader.0.get(..length)?).ok()? }
         }
         kind::WRITTEN => Event::Written { batch: reader.0.get(..usize::try_from(header.len).ok()?)? },
+        kind::ASKED => Event::Asked(Box::new(asked(header.flags, &mut reader)?)),
+        kind::ANSWERED => Event::Answered {
+            request: reader.u64()?,
+            status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
+            failed: header.flags & wire::ANSWERED_FAILED != 0,
+        },
+        kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },
         kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
         kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
         _ => return None,
@@ -216,17 +280,46 @@ pub fn set_role(record: &mut [u8], role: u8) {
     }
 }
 
+fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {
+    Some(Asked {
+        request: reader.u64()?,
+        over_tls: flags & wire::ASKED_TLS != 0,
+        is_http2: flags & wire::ASKED_HTTP2 != 0,
+        method: text::<16>(reader)?,
+        path: text::<512>(reader)?,
+        query: text::<512>(reader)?,
+        host: text::<128>(reader)?,
+        remote: text::<64>(reader)?,
+        traceparent: text::<64>(reader)?,
+        elastic_traceparent: text::<64>(reader)?,
+        tracestate: text::<512>(reader)?,
+    })
+}
+
+/// A [`wire::Text`].
+fn text<const N: usize>(reader: &mut Reader<'_>) -> Option<String> {
+    let length = usize::try_from(reader.u64()?).ok()?;
+    let bytes = reader.take::<N>()?;
+    Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
+}
+
 fn panic<'a>(reader: &mut Reader<'a>) -> Option<Panic<'a>> {
-    let (request, goroutine, value_type) = (reader.u64()?, reader.u64()?, reader.u64()?);
-    let mut words = [0; PANIC_WORDS];
+    let (request, goroutine, value) = (reader.u64()?, reader.u64()?, value(reader)?);
+    let frames = usize::try_from(reader.u64()?).ok()?;
+    let stack = (0..frames.min(PANIC_FRAMES)).map_while(|_| reader.u64()).collect();
+    Some(Panic { request, goroutine, value, stack })
+}
+
+fn value<'a>(reader: &mut Reader<'a>) -> Option<Value<'a>> {
+    let value_type = reader.u64()?;
+    let mut words = [0; VALUE_WORDS];
     for word in &mut words {
         *word = reader.u64()?;
     }
-    let (length, frames) = (usize::try_from(reader.u64()?).ok()?, usize::try_from(reader.u64()?).ok()?);
-    let (text, stack) = reader.0.split_at_checked(PANIC_TEXT_BYTES)?;
-    let mut reader = Reader(stack);
-    let stack = (0..frames.min(PANIC_FRAMES)).map_while(|_| reader.u64()).collect();
-    Some(Panic { request, goroutine, value_type, words, text: text.get(..length)?, stack })
+    let length = usize::try_from(reader.u64()?).ok()?;
+    let (text, rest) = reader.0.split_at_checked(VALUE_TEXT_BYTES)?;
+    reader.0 = rest;
+    Some(Value { value_type, words, text: text.get(..length)? })
 }
 
 fn connection(reader: &mut Reader<'_>) -> Option<Connection> {

@@ -2,7 +2,7 @@
 //!
 //! Each record is an [`EventHeader`] followed by the body its `kind` names; a data event's payload follows its body.
 
-use crate::limits::{EXEC_PATH_BYTES, PANIC_FRAMES, PANIC_TEXT_BYTES, PANIC_WORDS, ROUTE_BYTES, UNIX_PATH_BYTES};
+use crate::limits::{EXEC_PATH_BYTES, PANIC_FRAMES, ROUTE_BYTES, UNIX_PATH_BYTES, VALUE_TEXT_BYTES, VALUE_WORDS};
 
 /// A record's body follows the header: see the type each value names.
 pub mod kind {
@@ -33,6 +33,12 @@ pub mod kind {
     pub const RECOVERED: u16 = 12;
     /// A run time wrote to its channel: `len` bytes follow the header.
     pub const WRITTEN: u16 = 13;
+    /// A handler gave an error back: [`FailedBody`](super::FailedBody).
+    pub const FAILED: u16 = 14;
+    /// A run time begins to handle a request that the wire does not show: [`AskedBody`](super::AskedBody).
+    pub const ASKED: u16 = 15;
+    /// It has handled it: [`AnsweredBody`](super::AnsweredBody).
+    pub const ANSWERED: u16 = 16;
 }
 
 /// Start of every record.
@@ -194,16 +200,97 @@ pub struct HandleBody {
     pub connection: u64,
 }
 
+/// The request came over TLS.
+pub const ASKED_TLS: u16 = 1;
+/// The request came over HTTP/2.
+pub const ASKED_HTTP2: u16 = 2;
+
+/// A text of at most `N` bytes; a longer one is cut.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Text<const N: usize> {
+    /// Bytes of it.
+    pub len: u64,
+    /// They, then anything.
+    pub bytes: [u8; N],
+}
+
+/// A request that the wire does not show: over TLS, or HTTP/2. The header's flags say which.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AskedBody {
+    /// As in [`HandleBody::request`].
+    pub request: u64,
+    /// Method.
+    pub method: Text<16>,
+    /// Path.
+    pub path: Text<512>,
+    /// Query.
+    pub query: Text<512>,
+    /// Host, with port if there is one.
+    pub host: Text<128>,
+    /// Address of the peer with its port.
+    pub remote: Text<64>,
+    /// Header `Traceparent`.
+    pub traceparent: Text<64>,
+    /// Header `Elastic-Apm-Traceparent`.
+    pub elastic_traceparent: Text<64>,
+    /// Header `Tracestate`.
+    pub tracestate: Text<512>,
+}
+
+/// The handler of a request gave up: it panicked.
+pub const ANSWERED_FAILED: u16 = 1;
+
+/// The end of such a request.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnsweredBody {
+    /// As in [`HandleBody::request`].
+    pub request: u64,
+    /// Status; 0: not known.
+    pub status: u64,
+}
+
+/// The pattern is one of Go's `ServeMux`: `[METHOD ][HOST]/[PATH]`.
+pub const ROUTER_SERVE_MUX: u32 = 1;
+/// The pattern is one of gin, or of echo.
+pub const ROUTER_PLAIN: u32 = 2;
+/// The pattern is a template of gorilla/mux.
+pub const ROUTER_GORILLA: u32 = 3;
+/// The pattern is a part of one of chi: each router in a router adds its own.
+pub const ROUTER_CHI: u32 = 4;
+
 /// A request's route, as the program declared it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RouteBody {
     /// As in [`HandleBody::request`].
     pub request: u64,
+    /// Who found it: one of the `ROUTER_` values.
+    pub router: u32,
+    /// Which part of it, from 0.
+    pub part: u32,
     /// Bytes of `text`.
     pub text_len: u64,
     /// For example `GET /items/{id}`.
     pub text: [u8; ROUTE_BYTES],
+}
+
+/// A value of a Go program: an error, or what it panicked with.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueBody {
+    /// Address of its type.
+    pub value_type: u64,
+    /// Its first words, or those of what it points to. Of an `*echo.HTTPError`: code, type of the message, 0, and 1 if
+    /// there is an inner error.
+    pub words: [u64; VALUE_WORDS],
+    /// Bytes of `text`.
+    pub text_len: u64,
+    /// What lies where the first word points, as long as the second says: a text, if the type begins with one. Of an
+    /// `*echo.HTTPError` the message, if that is a text.
+    pub text: [u8; VALUE_TEXT_BYTES],
 }
 
 /// A goroutine that panics.
@@ -214,18 +301,22 @@ pub struct PanicBody {
     pub request: u64,
     /// Its number.
     pub goroutine: u64,
-    /// Address of the value's type.
-    pub value_type: u64,
-    /// The value's first words, or those of what it points to.
-    pub words: [u64; PANIC_WORDS],
-    /// Bytes of `text`.
-    pub text_len: u64,
+    /// With what.
+    pub value: ValueBody,
     /// Addresses in `stack`.
     pub frames: u64,
-    /// What lies where the first word points, as long as the second says: a text, if the type begins with one.
-    pub text: [u8; PANIC_TEXT_BYTES],
     /// Addresses on its stack, innermost first.
     pub stack: [u64; PANIC_FRAMES],
+}
+
+/// An error that a request's handler gave back.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedBody {
+    /// As in [`HandleBody::request`].
+    pub request: u64,
+    /// The error.
+    pub value: ValueBody,
 }
 
 /// A panic that was recovered.
@@ -266,8 +357,11 @@ const _: () = {
     assert!(size_of::<ExitBody>() == 16);
     assert!(size_of::<ListenBody>() == 16);
     assert!(size_of::<HandleBody>() == 16);
-    assert!(size_of::<RouteBody>() == 208);
+    assert!(size_of::<RouteBody>() == 216);
     assert!(size_of::<PanicBody>() == 1096);
+    assert!(size_of::<FailedBody>() == 568);
+    assert!(size_of::<AskedBody>() == 1944);
+    assert!(size_of::<AnsweredBody>() == 16);
     assert!(size_of::<RecoveredBody>() == 16);
     assert!(size_of::<ProcessEntry>() == 16);
 };

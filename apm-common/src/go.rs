@@ -3,6 +3,134 @@
 //! Offsets are bytes within a structure of that binary, from its type descriptors. Addresses are those in the process,
 //! with its load bias.
 
+use crate::settings::ABSENT;
+
+/// Where the routers of one Go process keep the route they found. Offsets as in [`GoLayout`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoRouters {
+    /// Address of the type `*echo.HTTPError`; 0: the binary has none.
+    pub echo_error: u64,
+    /// `gin.Context.fullPath`
+    pub gin_path: u32,
+    /// `gin.Context.Errors`
+    pub gin_errors: u32,
+    /// `gin.Error.Err`
+    pub gin_error: u32,
+    /// `chi.Context.RoutePatterns`
+    pub chi_patterns: u32,
+    /// `chi.Context.parentCtx`: only contexts of requests have one
+    pub chi_parent: u32,
+    /// `echo.context.path`
+    pub echo_path: u32,
+    /// `echo.HTTPError.Code`
+    pub echo_code: u32,
+    /// `echo.HTTPError.Message`
+    pub echo_message: u32,
+    /// `echo.HTTPError.Internal`
+    pub echo_internal: u32,
+    /// `mux.Route.routeConf.regexp.path`
+    pub mux_path: u32,
+    /// `mux.routeRegexp.template`
+    pub mux_template: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+impl GoRouters {
+    /// Nothing is there.
+    pub const NONE: GoRouters = GoRouters {
+        echo_error: 0,
+        gin_path: ABSENT,
+        gin_errors: ABSENT,
+        gin_error: ABSENT,
+        chi_patterns: ABSENT,
+        chi_parent: ABSENT,
+        echo_path: ABSENT,
+        echo_code: ABSENT,
+        echo_message: ABSENT,
+        echo_internal: ABSENT,
+        mux_path: ABSENT,
+        mux_template: ABSENT,
+        reserved: 0,
+    };
+}
+
+/// Where the requests of one Go process are that the wire does not show, over TLS and HTTP/2. Offsets as in [`GoLayout`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoHidden {
+    /// Address of the type `*tls.Conn`; 0: requests over TLS and HTTP/1 are not told.
+    pub tls_conn: u64,
+    /// `net/http.Request.ProtoMajor`; absent: requests over HTTP/2 are not told.
+    pub request_major: u32,
+    /// `net/http.Request.Method`
+    pub request_method: u32,
+    /// `net/http.Request.URL`
+    pub request_url: u32,
+    /// `net/http.Request.Header`
+    pub request_header: u32,
+    /// `net/http.Request.Host`
+    pub request_host: u32,
+    /// `net/http.Request.RemoteAddr`
+    pub request_remote: u32,
+    /// `net/http.Request.TLS`
+    pub request_tls: u32,
+    /// `net/url.URL.Path`
+    pub url_path: u32,
+    /// `net/url.URL.RawQuery`
+    pub url_query: u32,
+    /// `net/http.response.status`
+    pub response_status: u32,
+    /// `http2.responseWriter.rws`
+    pub h2_state: u32,
+    /// `http2.responseWriterState.status`
+    pub h2_status: u32,
+    /// `maps.Map.dirPtr`: a group of eight slots, or a list of tables
+    pub map_directory: u32,
+    /// `maps.Map.dirLen`
+    pub map_tables: u32,
+    /// `maps.table.groups.data`
+    pub table_groups: u32,
+    /// `maps.table.groups.lengthMask`
+    pub table_mask: u32,
+    /// Bytes of a group of a header's map.
+    pub group_bytes: u32,
+    /// First key in it, and bytes from one to the next.
+    pub keys: [u32; 2],
+    /// First value in it, and bytes from one to the next.
+    pub values: [u32; 2],
+    /// Always 0.
+    pub reserved: u32,
+}
+
+impl GoHidden {
+    /// Nothing is told.
+    pub const NONE: GoHidden = GoHidden {
+        tls_conn: 0,
+        request_major: ABSENT,
+        request_method: ABSENT,
+        request_url: ABSENT,
+        request_header: ABSENT,
+        request_host: ABSENT,
+        request_remote: ABSENT,
+        request_tls: ABSENT,
+        url_path: ABSENT,
+        url_query: ABSENT,
+        response_status: ABSENT,
+        h2_state: ABSENT,
+        h2_status: ABSENT,
+        map_directory: ABSENT,
+        map_tables: ABSENT,
+        table_groups: ABSENT,
+        table_mask: ABSENT,
+        group_bytes: 0,
+        keys: [0; 2],
+        values: [0; 2],
+        reserved: 0,
+    };
+}
+
 /// Of one Go process. Value of the map of Go processes, keyed by process id.
 ///
 /// An offset of [`ABSENT`](crate::settings::ABSENT) means that the binary has no such member: what needs it is left out.
@@ -35,6 +163,10 @@ pub struct GoLayout {
     pub g_panic: u32,
     /// `runtime._panic.retpc`: there from Go 1.22 on
     pub panic_retpc: u32,
+    /// Of its routers.
+    pub routers: GoRouters,
+    /// Of requests that the wire does not show.
+    pub hidden: GoHidden,
 }
 
 impl GoLayout {
@@ -43,16 +175,18 @@ impl GoLayout {
         tcp_conn: 0,
         unix_conn: 0,
         http_response: 0,
-        g_goid: crate::settings::ABSENT,
-        g_m: crate::settings::ABSENT,
-        m_curg: crate::settings::ABSENT,
-        net_fd_sysfd: crate::settings::ABSENT,
-        request_ctx: crate::settings::ABSENT,
-        response_conn: crate::settings::ABSENT,
-        conn_rwc: crate::settings::ABSENT,
-        persist_conn_conn: crate::settings::ABSENT,
-        g_panic: crate::settings::ABSENT,
-        panic_retpc: crate::settings::ABSENT,
+        g_goid: ABSENT,
+        g_m: ABSENT,
+        m_curg: ABSENT,
+        net_fd_sysfd: ABSENT,
+        request_ctx: ABSENT,
+        response_conn: ABSENT,
+        conn_rwc: ABSENT,
+        persist_conn_conn: ABSENT,
+        g_panic: ABSENT,
+        panic_retpc: ABSENT,
+        routers: GoRouters::NONE,
+        hidden: GoHidden::NONE,
     };
 }
 
@@ -77,6 +211,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 64);
+    assert!(size_of::<GoLayout>() == 216);
     assert!(size_of::<GoKey>() == 16);
 };

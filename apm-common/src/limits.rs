@@ -67,11 +67,20 @@ pub const GO_GOROUTINES: u32 = 16_384;
 /// Frames of a panicking goroutine's stack.
 pub const PANIC_FRAMES: usize = 64;
 
-/// Bytes of the text a goroutine panicked with; the rest is cut off.
-pub const PANIC_TEXT_BYTES: usize = 512;
+/// Bytes of the text of an error, or of what a goroutine panicked with; the rest is cut off.
+pub const VALUE_TEXT_BYTES: usize = 512;
 
-/// Words of the value a goroutine panicked with.
-pub const PANIC_WORDS: usize = 4;
+/// Words of such a value.
+pub const VALUE_WORDS: usize = 4;
+
+/// Parts of a route; chi has one for each router in a router.
+pub const ROUTE_PARTS: u32 = 8;
+
+/// Groups of eight headers that are searched for those of a trace; with more headers none is found.
+pub const HEADER_GROUPS: u32 = 16;
+
+/// Errors of one request that gin's handlers gave back.
+pub const GIN_ERRORS: u32 = 8;
 
 /// Steps up a chain of Go's contexts.
 pub const GO_CONTEXT_STEPS: u32 = 24;

@@ -112,10 +112,32 @@ pub struct Goroutine {
     pub calls: u64,
     /// The connection on which it made that call; 0: none yet. One call is made on one connection.
     pub connection: u64,
+    /// Address of the context of a router that searches for the request's route, or has found it; 0: there is none.
+    pub router: u64,
+    /// Whose context that is: `go::route` knows.
+    pub router_kind: u32,
+    /// 1: its route was told.
+    pub router_told: u32,
+    /// 1: the wire does not show the request it handles.
+    pub is_hidden: u64,
+}
+
+impl Goroutine {
+    /// About nothing.
+    pub const NONE: Goroutine = Goroutine {
+        handles: 0,
+        context: 0,
+        calls: 0,
+        connection: 0,
+        router: 0,
+        router_kind: 0,
+        router_told: 0,
+        is_hidden: 0,
+    };
 }
 
 /// Goroutines that handle a request or make a call for one. Key: number of the goroutine, never used again. Removed when
-/// a request's handling ends, else displaced. About 1.6 MiB.
+/// a request's handling ends, else displaced. About 2 MiB.
 #[map]
 pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 

@@ -14,6 +14,7 @@ pub mod documents;
 pub mod dotnet;
 pub mod express;
 pub mod fan;
+pub mod go;
 pub mod go_web;
 pub mod http;
 pub mod links;

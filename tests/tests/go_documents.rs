@@ -3,7 +3,8 @@
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     documents::{Documents, text},
-    go_web::{self, Build, Driver},
+    go::{self, Build},
+    go_web::{self, Driver},
     http,
     nginx::Nginx,
     postgres::{DEBIAN_FOLDER, Postgres},
@@ -38,11 +39,11 @@ fn statements_hang_on_their_requests() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
     let mut builds = vec![(Build::Fixed, Driver::Pq), (Build::Pie, Driver::Pgx)];
-    let others = VERSIONS.into_iter().filter(|version| go_web::has_version(version));
+    let others = VERSIONS.into_iter().filter(|version| go::has_version("go-web", version));
     builds.extend(others.map(|version| (Build::Version(version), Driver::Pq)));
     for (build, driver) in builds {
         let program = go_web::start(build, driver, &database)?;
-        let watch = go_web::watch(&program, &[])?;
+        let watch = go::watch(&program, &[])?;
         let paths = || LINKED.iter().map(|(path, _)| *path).chain(UNLINKED).zip(101..);
         for (path, id) in paths() {
             ensure!(http::get(program.port(), &format!("{path}{id}"))?.status == 200, "{path}");
@@ -74,7 +75,7 @@ fn a_transaction_from_beginning_to_end() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
     let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
-    let watch = go_web::watch(&program, &[])?;
+    let watch = go::watch(&program, &[])?;
     ensure!(http::get(program.port(), "/transaction/7")?.status == 200);
     let documents = watch.finish()?.documents;
     let names: Vec<&str> =
@@ -89,7 +90,7 @@ fn outgoing_requests_hang_on_theirs() -> Result<()> {
     let database = Postgres::start()?;
     let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
     let upstream = Nginx::start()?;
-    let watch = go_web::watch(&program, &[])?;
+    let watch = go::watch(&program, &[])?;
     let url = format!("http://127.0.0.1:{}", upstream.port());
     // Each twice: on a new connection, and on one that was kept.
     for (path, id) in ["/call/", "/call-elsewhere/"].into_iter().cycle().zip(1..5) {
@@ -113,7 +114,7 @@ fn routes_of_muxes() -> Result<()> {
         (&[][..], [("/item/3", "GET /item/{id}"), ("/inner/item/4", "GET /item/{id}"), ("/none", "GET unknown route")]),
         (&["--go-routes=false"][..], ["/item/3", "/inner/item/4", "/none"].map(|path| (path, "GET unknown route"))),
     ] {
-        let watch = go_web::watch(&program, arguments)?;
+        let watch = go::watch(&program, arguments)?;
         for (path, _) in wanted {
             http::get(program.port(), path)?;
         }
@@ -155,7 +156,7 @@ fn panics() -> Result<()> {
     let database = Postgres::start()?;
     for build in [Build::Fixed, Build::Pie] {
         let mut program = go_web::start(build, Driver::Pq, &database)?;
-        let watch = go_web::watch(&program, &[])?;
+        let watch = go::watch(&program, &[])?;
         for (path, status) in [("/recovered/1", 500), ("/dealt-with/2", 200), ("/json/3", 500)] {
             ensure!(http::get(program.port(), path)?.status == status, "{path}");
         }

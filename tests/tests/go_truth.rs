@@ -10,7 +10,8 @@ use std::{
 
 use anyhow::{Result, anyhow, ensure};
 use apm_tests::{
-    go_web::{self, Build, Driver},
+    go::{self, Build},
+    go_web::{self, Driver},
     http::Connection,
     links::Links,
     postgres::{DEBIAN_FOLDER, Postgres},
@@ -43,7 +44,7 @@ fn links_of_concurrent_requests_are_right() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
     let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
-    let watch = go_web::watch(&program, &["--max-queue-size", "200000"])?;
+    let watch = go::watch(&program, &["--max-queue-size", "200000"])?;
     let expected = ask(program.port())?;
     let seen = watch.finish()?;
     let links = Links::of(&seen.documents);
@@ -97,7 +98,7 @@ fn probes_come_and_go_under_load() -> Result<()> {
     };
     let come_and_go = || -> Result<()> {
         for turn in 0..10 {
-            let watch = go_web::watch(&program, &[])?;
+            let watch = go::watch(&program, &[])?;
             // Half of the agents end in order, half are killed.
             if turn % 2 == 0 {
                 watch.finish()?;

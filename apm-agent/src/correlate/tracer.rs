@@ -1,6 +1,7 @@
 //! Gives exchanges their place in a trace and turns them into documents.
 
 mod call;
+mod hidden;
 mod logged;
 mod named;
 mod panicked;
@@ -11,9 +12,12 @@ mod word;
 
 use std::{collections::HashMap, sync::Arc};
 
+use hidden::Hidden;
+
 use super::{
     Ids, Mark, SpanId,
     bridged::{Answered, Bridged, Called, Carried},
+    named::Name,
     panics::Panics,
     parent::{CallSite, Evidence, find},
     request::{OpenRequest, RequestKey, Requests},
@@ -98,6 +102,10 @@ pub struct TracerCounters {
     pub requests_named: u64,
     /// Requests a run time named of which the wire shows none (TLS, HTTP/2), or on a connection not known.
     pub requests_unplaced: u64,
+    /// Errors that handlers gave back and that no open request could take.
+    pub failures_unplaced: u64,
+    /// Requests reported that only probes show (TLS, HTTP/2).
+    pub requests_hidden: u64,
     /// Panics not reported because too many were under way.
     pub panics_over_limit: u64,
     /// Messages of run times lost before they reached us.
@@ -132,6 +140,7 @@ pub struct Tracer {
     calls: HashMap<RequestKey, OpenCall>,
     bridged: HashMap<u32, Bridged>,
     panics: Panics,
+    hidden: HashMap<Name, Hidden>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -150,6 +159,7 @@ impl Tracer {
             calls: HashMap::new(),
             bridged: HashMap::new(),
             panics: Panics::default(),
+            hidden: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }

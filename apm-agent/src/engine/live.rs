@@ -112,7 +112,7 @@ impl<A: Admit> Live<A> {
             admit: parts.admit,
             output: parts.output,
             recorder: parts.recorder,
-            probes: Probes::new(parts.bridges.go, parts.bridges.go_routes),
+            probes: Probes::new(&parts.bridges),
             bridges: Bridges::new(parts.bridges, parts.bridge_settings, Some(kernel.tools())),
             own: HashSet::new(),
             own_events: 0,
@@ -128,6 +128,7 @@ impl<A: Admit> Live<A> {
 
     /// Measures what is watched.
     pub fn measure(&mut self, metrics: Collector) {
+        self.desk.probes.measure_every(metrics.interval());
         self.desk.metrics = metrics;
     }
 
@@ -163,6 +164,8 @@ impl<A: Admit> Live<A> {
             if ticked.elapsed() >= Duration::from_millis(100) {
                 ticked = Instant::now();
                 self.desk.metrics.tick(ticked, &self.desk.services, self.desk.output.as_mut());
+                let said = self.desk.probes.measure(ticked);
+                self.desk.hear(said);
                 self.desk.output.tick();
                 self.read_clock();
                 now_and_then(self);
@@ -369,7 +372,7 @@ impl<A: Admit> Desk<A> {
                     self.pass(&header, &event, &known);
                 }
             }
-            Event::Panic(_) | Event::Recovered { .. } => {
+            Event::Failed { .. } | Event::Panic(_) | Event::Recovered { .. } => {
                 self.pass(&header, &event, record);
                 if let Some(message) = self.probes.describe(&header, &event) {
                     self.hear(vec![message]);

@@ -1,50 +1,67 @@
-//! Probes in watched processes: set when their binaries have been read, gone with the process or the agent.
+//! Go programs that are watched: probes are set when their binaries have been read, gone with the process or the agent;
+//! what their run time counts is read every `metrics_interval`.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::{Duration, Instant},
+};
 
 use crate::{
     bridge::{Message, Said},
+    clock,
+    config::BridgeSwitches,
     event::{Event, Header},
     kernel::Kernel,
-    runtime::go::{AGENT_NAME, Code, Reader},
+    runtime::go::{AGENT_NAME, Asked, Code, Known, Plan, Reader, Vitals},
 };
 
-/// Which processes are to have probes.
+/// Which processes are to have probes, and what is measured.
 pub(super) struct Probes {
-    is_on: bool,
-    routes: bool,
+    asked: Asked,
+    /// How often run times are measured; `None`: never.
+    interval: Option<Duration>,
     /// Started when the first process needs it.
     reader: Option<Reader>,
     reading: HashSet<u32>,
-    /// What is needed to put panics into words.
+    /// What is needed to put errors and panics into words.
     codes: HashMap<u32, Code>,
+    /// What is measured, and when next.
+    vitals: HashMap<u32, (Instant, Vitals)>,
     ended: Vec<u32>,
     /// Processes that could have no probes.
     refused: u64,
 }
 
 impl Probes {
-    /// None yet. `routes`: requests are named by the patterns of `ServeMux`.
-    pub(super) fn new(is_on: bool, routes: bool) -> Self {
+    /// None yet.
+    pub(super) fn new(switches: &BridgeSwitches) -> Self {
         Self {
-            is_on,
-            routes,
+            asked: Asked { probes: switches.go, routes: switches.go_routes, vitals: false },
+            interval: None,
             reader: None,
             reading: HashSet::new(),
             codes: HashMap::new(),
+            vitals: HashMap::new(),
             ended: Vec::new(),
             refused: 0,
         }
     }
 
+    /// Processes that are watched from now on are measured so often; `None`: not.
+    pub(super) fn measure_every(&mut self, interval: Option<Duration>) {
+        self.interval = interval;
+        self.asked.vitals = interval.is_some();
+    }
+
     /// A process is watched, or has a new image.
     pub(super) fn begin(&mut self, pid: u32, agent_name: &str) {
         self.ended.push(pid);
-        if !self.is_on || agent_name != AGENT_NAME {
+        self.vitals.remove(&pid);
+        if !(self.asked.probes || self.asked.vitals) || agent_name != AGENT_NAME {
             return;
         }
         if self.reader.is_none() {
-            match Reader::start(self.routes) {
+            match Reader::start(self.asked) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => return self.refuse(pid, &format!("no thread could be started: {error}")),
             }
@@ -59,13 +76,15 @@ impl Probes {
     pub(super) fn end(&mut self, pid: u32) {
         self.reading.remove(&pid);
         self.codes.remove(&pid);
+        self.vitals.remove(&pid);
         self.ended.push(pid);
     }
 
-    /// A panic, or the end of one, in words.
+    /// An error, a panic, or the end of one, in words.
     pub(super) fn describe(&self, header: &Header, event: &Event<'_>) -> Option<Message> {
         let code = self.codes.get(&header.pid)?;
         let said = match event {
+            Event::Failed { request, value } => Said::Failed(Box::new(code.failed(*request, value))),
             Event::Panic(panic) => Said::Panicked(Box::new(code.panicked(panic))),
             Event::Recovered { goroutine, resumed_at } => Said::Recovered(code.recovered(*goroutine, *resumed_at)),
             _ => return None,
@@ -82,19 +101,44 @@ impl Probes {
             if !self.reading.remove(&pid) {
                 continue;
             }
-            let set = read.and_then(|(plan, code)| {
-                for (function, reason) in &plan.left_out {
-                    tracing::info!(pid, function, "not probed: {reason}");
-                }
-                kernel.probe(pid, &plan.probes).map_err(|failure| failure.to_string())?;
-                self.codes.insert(pid, code);
-                Ok(())
-            });
-            match set {
-                Ok(()) => tracing::info!(pid, "Go's probes are set"),
+            match read {
+                Ok(known) => self.known(kernel, pid, known),
                 Err(reason) => self.refuse(pid, &reason),
             }
         }
+    }
+
+    fn known(&mut self, kernel: &mut Kernel, pid: u32, known: Known) {
+        match (known.vitals, self.interval) {
+            (Some(Ok(vitals)), Some(interval)) => {
+                self.vitals.insert(pid, (Instant::now() + interval, vitals));
+            }
+            (Some(Err(reason)), _) => tracing::warn!(pid, "Go's run time is not measured: {reason}"),
+            _ => {}
+        }
+        let Some(plan) = known.plan else { return };
+        match plan.and_then(|plan| set(kernel, pid, &plan)) {
+            Ok(()) => {
+                self.codes.insert(pid, known.code);
+                tracing::info!(pid, "Go's probes are set");
+            }
+            Err(reason) => self.refuse(pid, &reason),
+        }
+    }
+
+    /// Measures the run times whose time it is.
+    pub(super) fn measure(&mut self, now: Instant) -> Vec<Message> {
+        let Some(interval) = self.interval else { return Vec::new() };
+        let mut said = Vec::new();
+        for (pid, (due, vitals)) in self.vitals.iter_mut().filter(|(_, (due, _))| *due <= now) {
+            // Should we have slept over several, one is enough.
+            *due = Some(*due + interval).filter(|due| *due > now).unwrap_or(now + interval);
+            // A process that is gone will be told as ended.
+            if let Ok(Some(samples)) = vitals.read() {
+                said.push(Message { pid: *pid, time: clock::monotonic(), said: Said::Metrics(samples) });
+            }
+        }
+        said
     }
 
     /// Counters by name.
@@ -106,4 +150,11 @@ impl Probes {
         self.refused += 1;
         tracing::warn!(pid, "Go's probes are not set, the wire goes on alone: {reason}");
     }
+}
+
+fn set(kernel: &mut Kernel, pid: u32, plan: &Plan) -> Result<(), String> {
+    for (function, reason) in &plan.left_out {
+        tracing::info!(pid, function, "not probed: {reason}");
+    }
+    kernel.probe(pid, &plan.probes).map_err(|failure| failure.to_string())
 }

@@ -84,6 +84,8 @@ impl PipelineCounters {
             ("trace.spans.without_transaction", traced.spans_without_transaction),
             ("trace.waiting", tracer.waiting() as u64),
             ("bridge.messages.lost", traced.messages_lost),
+            ("trace.requests.hidden", traced.requests_hidden),
+            ("trace.failures.unplaced", traced.failures_unplaced),
             ("trace.panics.over_limit", traced.panics_over_limit),
             ("trace.orphans.dropped", traced.orphans_dropped),
         ]

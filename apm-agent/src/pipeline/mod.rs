@@ -89,16 +89,27 @@ impl Pipeline {
                 self.data(header, *connection, *position, *owner, bytes);
             }
             Event::Handle { request, connection } => self.tracer.request_handled(header.pid, *request, *connection),
-            Event::Route { request, text } => self.tracer.request_routed(header.pid, *request, text),
+            Event::Asked(asked) => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    self.tracer.request_asked(header.pid, &Arc::clone(instance), asked, header.time);
+                }
+            }
+            Event::Answered { request, status, failed } => {
+                self.tracer.request_answered((header.pid, *request), *status, *failed, header.time);
+            }
+            Event::Route { request, router, part, text } => {
+                self.tracer.request_routed((header.pid, *request), *router, *part, text);
+            }
             Event::Open(open) => self.open(header, open),
             Event::ConnectFailed(attempt) => self.connect_failed(header, attempt),
             Event::Close { connection } => self.close(header, *connection),
             Event::Fork { child, .. } => self.fork(header.pid, *child),
             Event::Exit { exit_code, .. } => self.exit(header, *exit_code),
-            // Panics and what a run time wrote are put into words before they mean anything here.
+            // Panics, errors and what a run time wrote are put into words before they mean anything here.
             Event::Exec { .. }
             | Event::Listen { .. }
             | Event::Written { .. }
+            | Event::Failed { .. }
             | Event::Panic(_)
             | Event::Recovered { .. } => {}
         }

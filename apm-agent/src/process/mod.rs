@@ -152,6 +152,11 @@ impl Process {
         self.root.join("exe")
     }
 
+    /// Its memory, by its own addresses, as a path of ours.
+    pub fn memory_file(&self) -> PathBuf {
+        self.root.join("mem")
+    }
+
     /// A path of the process, as a path of ours. To read a file use [`Self::open_inside`]: absolute links on this path
     /// would lead into our own root.
     pub fn inside(&self, path: &Path) -> PathBuf {

@@ -8,8 +8,25 @@ use apm_common::go::GoLayout;
 use super::{loading::MOST_VERIFIED, stage::Stage};
 
 /// Every user probe in the object.
-const PROGRAMS: [&str; 7] =
-    ["go_handle", "go_handled", "go_route", "go_call", "go_round_trip", "go_panic", "go_recover"];
+const PROGRAMS: [&str; 17] = [
+    "go_handle",
+    "go_handled",
+    "go_route",
+    "go_gorilla",
+    "go_gin",
+    "go_chi",
+    "go_echo",
+    "go_echo_failed",
+    "go_answer",
+    "go_put_back",
+    "go_http2_handled",
+    "go_gave_up",
+    "go_hijack",
+    "go_call",
+    "go_round_trip",
+    "go_panic",
+    "go_recover",
+];
 
 /// The actor is no Go program: probes in it find nothing to read, and it must not notice.
 fn probes(offset: u64) -> GoProbes {

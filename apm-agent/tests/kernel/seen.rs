@@ -27,6 +27,9 @@ pub enum Seen {
     Route(u64, String),
     Panic(u64),
     Recovered(u64),
+    GaveError(u64),
+    Asked(u64),
+    Answered(u64),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -52,9 +55,12 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         }
         Event::Open(open) => Seen::Open(name(open.id), open, header.flags & OPEN_ADOPTED != 0),
         Event::Handle { request, connection } => Seen::Handle(request, name(connection)),
-        Event::Route { request, text } => Seen::Route(request, text.to_owned()),
+        Event::Route { request, text, .. } => Seen::Route(request, text.to_owned()),
         Event::Panic(panic) => Seen::Panic(panic.goroutine),
         Event::Recovered { goroutine, .. } => Seen::Recovered(goroutine),
+        Event::Asked(asked) => Seen::Asked(asked.request),
+        Event::Answered { request, .. } => Seen::Answered(request),
+        Event::Failed { request, .. } => Seen::GaveError(request),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {
@@ -75,7 +81,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
             Seen::Exit(exit_code)
         }
     };
-    assert!((kind::DATA..=kind::WRITTEN).contains(&header.kind));
+    assert!((kind::DATA..=kind::ANSWERED).contains(&header.kind));
     Told { pid: header.pid, start_time: start, time: header.time, what }
 }
 

@@ -24,7 +24,7 @@ fn calling(ctx: &ProbeContext) -> Option<()> {
     if let Some(known) = hit.known() {
         (known.calls, known.connection) = (calls, 0);
     } else if calls != 0 {
-        let goroutine = Goroutine { handles: 0, context: 0, calls, connection: 0 };
+        let goroutine = Goroutine { calls, ..Goroutine::NONE };
         let _ = GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0);
     }
     None

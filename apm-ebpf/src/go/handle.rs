@@ -1,16 +1,13 @@
 //! Requests that `net/http` handles: from `serverHandler.ServeHTTP` to `(*response).finishRequest`.
 
-use apm_common::{
-    event::{HandleBody, RouteBody, kind},
-    limits::ROUTE_BYTES,
-};
-use aya_ebpf::{
-    helpers::{bpf_ktime_get_ns, generated::bpf_probe_read_user as read_user_bytes},
-    macros::uprobe,
-    programs::ProbeContext,
-};
+use apm_common::event::{HandleBody, kind};
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, ITAB_TYPE, member};
+use super::{
+    Hit, ITAB_TYPE,
+    hidden::{done, is_http2, tell_asked},
+    member,
+};
 use crate::{
     maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine},
     registers::{Register, probed},
@@ -41,28 +38,71 @@ pub fn go_handle(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn handling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let [_, context]: [u64; 2] = member(probed(ctx, Register::Di), hit.layout.request_ctx)?;
+    let asked = probed(ctx, Register::Di);
+    let [_, context]: [u64; 2] = member(asked, hit.layout.request_ctx)?;
     let content = member(context, 0)?;
     let request = number(hit.goroutine);
-    let goroutine = Goroutine { handles: request, context, calls: 0, connection: 0 };
+    let way = way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked);
+    let goroutine = Goroutine { handles: request, context, is_hidden: way.is_hidden() as u64, ..Goroutine::NONE };
     GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?;
     GO_CONTEXTS.insert(hit.key(context), GoContext { request, content }, 0).ok()?;
-    let connection = connection(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]).unwrap_or(0);
+    // One call, which is inlined: the verifier walks its loop each time it is there.
+    if way.is_hidden() {
+        return tell_asked(&hit, request, asked, matches!(way, Way::Http2));
+    }
+    let connection = if let Way::Plain(connection) = way { connection } else { 0 };
     let mut slot = reserve()?;
     slot.write(Record { header: header(kind::HANDLE, 0), body: HandleBody { request, connection } });
     submit(slot);
     None
 }
 
-/// The connection an HTTP/1 response goes to.
+/// How a request came.
+enum Way {
+    /// On this connection, in plain HTTP/1.
+    Plain(u64),
+    /// Over TLS, in HTTP/1.
+    Tls,
+    /// In HTTP/2, over TLS or not.
+    Http2,
+    /// On a connection that is wrapped.
+    Unknown,
+}
+
+impl Way {
+    /// The wire does not show the request.
+    #[inline(always)]
+    fn is_hidden(&self) -> bool {
+        matches!(self, Way::Tls | Way::Http2)
+    }
+}
+
 #[inline(always)]
-fn connection(hit: &Hit, [table, writer]: [u64; 2]) -> Option<u64> {
+fn way(hit: &Hit, writer: [u64; 2], asked: u64) -> Way {
+    if is_http2(hit, asked) {
+        return Way::Http2;
+    }
+    match connection_of(hit, writer) {
+        Some([table, _]) if hit.layout.hidden.tls_conn != 0 && is_tls(hit, table) => Way::Tls,
+        Some(connection) => hit.socket(connection).map_or(Way::Unknown, |socket| Way::Plain(socket.inode)),
+        None => Way::Unknown,
+    }
+}
+
+#[inline(always)]
+fn is_tls(hit: &Hit, table: u64) -> bool {
+    member(table, ITAB_TYPE) == Some(hit.layout.hidden.tls_conn)
+}
+
+/// The `net.Conn` that an HTTP/1 response goes to.
+#[inline(always)]
+fn connection_of(hit: &Hit, [table, writer]: [u64; 2]) -> Option<[u64; 2]> {
     let kind: u64 = member(table, ITAB_TYPE)?;
     if kind == 0 || kind != hit.layout.http_response {
         return None;
     }
     let connection: u64 = member(writer, hit.layout.response_conn)?;
-    Some(hit.socket(member(connection, hit.layout.conn_rwc)?)?.inode)
+    member(connection, hit.layout.conn_rwc)
 }
 
 /// `(*response).finishRequest()`: before the rest of the answer goes out. The request may not be asked for its context:
@@ -77,41 +117,10 @@ pub fn go_handled(ctx: ProbeContext) -> u32 {
 fn handled(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
     let known = hit.known()?;
-    let _ = GO_CONTEXTS.remove(hit.key(known.context));
-    let _ = GOROUTINES.remove(hit.key(hit.goroutine));
-    None
-}
-
-/// Behind the call of `(*ServeMux).findHandler` in `(*ServeMux).ServeHTTP`: the pattern that was found is the second
-/// result, a text in `rcx` and `rdi`.
-#[uprobe]
-pub fn go_route(ctx: ProbeContext) -> u32 {
-    let _ = routed(&ctx);
-    0
-}
-
-#[inline(always)]
-fn routed(ctx: &ProbeContext) -> Option<()> {
-    let hit = Hit::new(ctx)?;
-    let (address, length) = (probed(ctx, Register::Cx), probed(ctx, Register::Di));
-    let request = hit.known()?.handles;
-    if request == 0 || length == 0 || length > ROUTE_BYTES as u64 {
-        return None;
-    }
-    let mut slot = reserve::<RouteBody>()?;
-    let record = slot.as_mut_ptr();
-    // SAFETY: the slot is as large as the record; the text is written by the helper, whole or, on a fault, as zeros. What
-    // lies behind it is never read: `text_len` says how long it is.
-    let read = unsafe {
-        (&raw mut (*record).header).write(header(kind::ROUTE, 0));
-        (&raw mut (*record).body.request).write(request);
-        (&raw mut (*record).body.text_len).write(length);
-        read_user_bytes((&raw mut (*record).body.text).cast(), length as u32, address as *const _)
+    let status = match known.is_hidden {
+        0 => 0,
+        _ => member(probed(ctx, Register::Ax), hit.layout.hidden.response_status).unwrap_or(0),
     };
-    if read != 0 {
-        slot.discard(0);
-        return None;
-    }
-    submit(slot);
+    done(&hit, known, 0, status);
     None
 }

@@ -19,7 +19,10 @@ use crate::{
 mod call;
 mod context;
 mod handle;
+mod hidden;
 mod panic;
+mod route;
+mod value;
 
 /// A probe that was hit.
 struct Hit {

@@ -6,6 +6,8 @@ use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     child::Child,
     dotnet::{Framework, Web},
+    go::Build,
+    go_web::{self, Driver},
     load::{self, Measured, Steady, percentile},
     nginx::Nginx,
     postgres::Postgres,
@@ -44,14 +46,25 @@ pub enum Scenario {
     Dotnet,
     /// The same, with the bridge to .NET off: what the wire alone costs.
     DotnetWire,
+    /// `net/http` with lib/pq, one query per request.
+    Go,
+    /// The same, without probes: what the wire alone costs.
+    GoWire,
     /// pgbench, watched as a client.
     Pgbench,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 5] =
-        [Scenario::Nginx, Scenario::Gunicorn, Scenario::Dotnet, Scenario::DotnetWire, Scenario::Pgbench];
+    pub const ALL: [Scenario; 7] = [
+        Scenario::Nginx,
+        Scenario::Gunicorn,
+        Scenario::Dotnet,
+        Scenario::DotnetWire,
+        Scenario::Go,
+        Scenario::GoWire,
+        Scenario::Pgbench,
+    ];
 
     /// Name in tables and JSON.
     pub fn name(self) -> &'static str {
@@ -60,6 +73,8 @@ impl Scenario {
             Scenario::Gunicorn => "gunicorn + psycopg2, one query",
             Scenario::Dotnet => "ASP.NET Core + Npgsql, one query",
             Scenario::DotnetWire => "ASP.NET Core + Npgsql, bridge off",
+            Scenario::Go => "Go net/http + lib/pq, one query",
+            Scenario::GoWire => "Go net/http + lib/pq, probes off",
             Scenario::Pgbench => "pgbench -S as a client",
         }
     }
@@ -69,7 +84,7 @@ impl Scenario {
         match self {
             // Methods are compiled anew, better, after thirty calls and after some time.
             Scenario::Dotnet | Scenario::DotnetWire => 4,
-            Scenario::Nginx | Scenario::Gunicorn | Scenario::Pgbench => 1,
+            Scenario::Nginx | Scenario::Gunicorn | Scenario::Go | Scenario::GoWire | Scenario::Pgbench => 1,
         }
     }
 
@@ -91,6 +106,11 @@ impl Scenario {
                 let program = STEADY.iter().fold(program, |program, (name, value)| program.variable(name, *value));
                 let program = program.variable("Logging__LogLevel__Microsoft.AspNetCore", "Warning").start()?;
                 Target::Dotnet { program, _database: database, bridge: self == Scenario::Dotnet }
+            }
+            Scenario::Go | Scenario::GoWire => {
+                let database = pinned_database(AGENT_CORE)?;
+                let program = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
+                Target::Go { program, _database: database, probes: self == Scenario::Go }
             }
             Scenario::Pgbench => {
                 let database = pinned_database(LOAD_CORE)?;
@@ -147,6 +167,15 @@ pub enum Target {
         /// The run time is listened to.
         bridge: bool,
     },
+    /// See [`Scenario::Go`] and [`Scenario::GoWire`].
+    Go {
+        /// The service.
+        program: Program,
+        /// What it asks; ends with it.
+        _database: Postgres,
+        /// There are probes in it.
+        probes: bool,
+    },
     /// See [`Scenario::Pgbench`]; the client is started for each run.
     Pgbench(Postgres),
 }
@@ -182,13 +211,20 @@ impl Target {
             Target::Dotnet { program, bridge, .. } => {
                 vec!["--pid".to_owned(), program.pid().to_string(), format!("--dotnet-bridge={bridge}")]
             }
+            Target::Go { program, probes, .. } => {
+                vec!["--pid".to_owned(), program.pid().to_string(), format!("--go-probes={probes}")]
+            }
             Target::Pgbench(_) => vec!["--exe".to_owned(), PGBENCH.to_owned()],
         }
     }
 
     /// What the agent says when all of it is in place.
     pub fn ready(&self) -> Option<&'static str> {
-        matches!(self, Target::Dotnet { bridge: true, .. }).then_some("listening to .NET")
+        match self {
+            Target::Dotnet { bridge: true, .. } => Some("listening to .NET"),
+            Target::Go { probes: true, .. } => Some("Go's probes are set"),
+            _ => None,
+        }
     }
 
     /// Puts it under load once.
@@ -206,6 +242,10 @@ impl Target {
             // Alone on its core: beside others the way its threads take turns changes from run to run.
             Target::Dotnet { program, .. } => {
                 Server { pid: program.pid(), port: program.port(), path: "/one/7", keep_alive: true }
+                    .run(AGENT_CORE, load, duration)
+            }
+            Target::Go { program, .. } => {
+                Server { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
                     .run(AGENT_CORE, load, duration)
             }
             Target::Pgbench(database) => pgbench(database, load, duration),

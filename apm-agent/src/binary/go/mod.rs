@@ -10,9 +10,11 @@ use object::{Architecture, Object, ObjectSection, ReadCache};
 use super::{LARGEST_FILE, Parsed};
 
 pub mod buildinfo;
+mod calls;
 mod contexts;
 mod descriptor;
 mod functions;
+mod globals;
 mod image;
 mod inline;
 mod itabs;
@@ -32,6 +34,7 @@ pub use buildinfo::{GoBuild, GoModule};
 pub use contexts::ContextType;
 pub use descriptor::GoField;
 pub use functions::Function;
+pub use globals::Globals;
 pub use inline::Frame;
 pub use itabs::Itab;
 pub use kind::Kind;
@@ -282,6 +285,12 @@ impl GoBinary {
     /// Address of the pointer type to a type.
     pub fn pointer_to(&self, address: u64) -> Option<u64> {
         self.types.pointer_to(&self.descriptors(), address)
+    }
+
+    /// Address of the type of a map's groups of slots; none before Go 1.24.
+    pub fn map_group(&self, address: u64) -> Option<u64> {
+        let descriptor = self.descriptors().read(address).filter(|descriptor| descriptor.kind == Kind::Map)?;
+        self.image.u64(descriptor.address + 64).filter(|_| self.version.minor >= 24)
     }
 
     /// Bytes of a value of a named type.

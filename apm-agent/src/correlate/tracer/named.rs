@@ -1,6 +1,14 @@
 //! Requests that their run time names.
 
+use std::borrow::Cow;
+
+use apm_common::event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_SERVE_MUX};
+
 use super::Tracer;
+use crate::correlate::named::Name;
+
+/// Most bytes of a route.
+const LONGEST_ROUTE: usize = 1024;
 
 impl Tracer {
     /// The run time of `pid` begins to handle a request that came on a connection.
@@ -15,12 +23,86 @@ impl Tracer {
         }
     }
 
-    /// The route of a request is known: the pattern of Go's `ServeMux`, `[METHOD ][HOST]/[PATH]`. Elastic's names have the
-    /// method in front anyway, and no host.
-    pub fn request_routed(&mut self, pid: u32, name: u64, pattern: &str) {
-        let Some(key) = self.requests.names.get((pid, name)) else { return };
-        if let (Some(request), Some(path)) = (self.requests.get_mut(key), pattern.find('/')) {
-            request.route = pattern.get(path..).map(str::to_owned);
+    /// A part of the route of a request is known, in the words of the router that found it. The last router to find one
+    /// has the last word: one may stand in a route of another.
+    pub fn request_routed(&mut self, name: Name, router: u32, part: u32, pattern: &str) {
+        let Some(request) = self.requests.names.get(name).and_then(|key| self.requests.get_mut(key)) else { return };
+        let before = request.route.take().filter(|_| part > 0);
+        request.route = route(router, before, pattern);
+    }
+}
+
+/// The route as Elastic's agent names it, without the method. `before`: the parts that came before this one.
+fn route(router: u32, before: Option<String>, pattern: &str) -> Option<String> {
+    match router {
+        // `[METHOD ][HOST]/[PATH]`: the method is in front of all names, and Elastic's have no host.
+        ROUTER_SERVE_MUX => pattern.find('/').and_then(|path| pattern.get(path..)).map(str::to_owned),
+        ROUTER_GORILLA => Some(without_expressions(pattern)),
+        ROUTER_CHI => {
+            let whole = before.unwrap_or_default() + pattern;
+            (whole.len() <= LONGEST_ROUTE).then(|| without_mounts(&whole))
         }
+        _ => Some(pattern.to_owned()),
+    }
+}
+
+/// A template of gorilla/mux without the expressions that its variables must match: `/{id:[0-9]+}` is `/{id}`.
+fn without_expressions(template: &str) -> String {
+    let (mut route, mut depth, mut is_name) = (String::with_capacity(template.len()), 0_usize, true);
+    for letter in template.chars() {
+        match letter {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            ':' if depth == 1 => is_name = false,
+            _ => {}
+        }
+        is_name |= depth == 0;
+        if is_name {
+            route.push(letter);
+        }
+    }
+    route
+}
+
+/// A pattern of chi without the wildcards where other routers are mounted, and without a slash at its end, as chi's
+/// `RoutePattern` has it.
+fn without_mounts(pattern: &str) -> String {
+    let mut route = Cow::Borrowed(pattern);
+    while route.contains("/*/") {
+        route = Cow::Owned(route.replace("/*/", "/"));
+    }
+    match route.as_ref() {
+        "/" => route.into_owned(),
+        route => {
+            let route = route.strip_suffix("//").unwrap_or(route);
+            route.strip_suffix('/').unwrap_or(route).to_owned()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apm_common::event::ROUTER_PLAIN;
+
+    use super::*;
+
+    #[test]
+    fn routes_are_named_as_elastic_does() {
+        for (router, pattern, wanted) in [
+            (ROUTER_SERVE_MUX, "GET shop.example/items/{id}", Some("/items/{id}")),
+            (ROUTER_SERVE_MUX, "/", Some("/")),
+            (ROUTER_SERVE_MUX, "nothing", None),
+            (ROUTER_PLAIN, "/users/:id", Some("/users/:id")),
+            (ROUTER_GORILLA, "/users/{id:[0-9]{1,3}}/{name}", Some("/users/{id}/{name}")),
+            (ROUTER_GORILLA, "/plain:colon/}/{", Some("/plain:colon/}/{")),
+            (ROUTER_CHI, "/users/", Some("/users")),
+            (ROUTER_CHI, "/", Some("/")),
+        ] {
+            assert_eq!(route(router, None, pattern).as_deref(), wanted, "{pattern}");
+        }
+        let parts = ["/api/*", "/v1/*", "/users/{id}"];
+        let whole = parts.iter().fold(None, |before, part| route(ROUTER_CHI, before, part));
+        assert_eq!(whole.as_deref(), Some("/api/v1/users/{id}"));
+        assert_eq!(route(ROUTER_CHI, Some("/x".repeat(LONGEST_ROUTE)), "/y"), None);
     }
 }

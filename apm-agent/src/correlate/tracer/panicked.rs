@@ -1,11 +1,11 @@
 //! Panics of Go programs, and exceptions nobody catches: errors of the requests they hit, or of the program when they
-//! end it.
+//! end it. And errors that handlers gave back, which are their requests' always.
 
 use std::sync::Arc;
 
 use super::{OpenRequest, Tracer};
 use crate::{
-    bridge::{Panicked, Recovered, Recoverer, Thrown},
+    bridge::{Failed, Panicked, Recovered, Recoverer, Thrown},
     build::{ErrorEvent, failure},
     correlate::panics::Panic,
     exchange::{Ending, Nanos},
@@ -15,10 +15,25 @@ use crate::{
 /// Text of `http.ErrAbortHandler`, with which a handler gives up its connection: no error.
 const ABORT: &str = "net/http: abort Handler";
 
+/// Most errors of one request: those of its calls and those its handlers gave back.
+const MOST_ERRORS: usize = 256;
+
 impl Tracer {
     pub(super) fn panicked(&mut self, pid: u32, panicked: &Panicked, time: Nanos) {
         if !self.panics.began(pid, (time, panicked.clone())) {
             self.counters.panics_over_limit += 1;
+        }
+    }
+
+    /// The handler of a request gave an error back. That alone is no failure of the request: its status says what it is.
+    pub(super) fn failed(&mut self, pid: u32, failed: &Failed, time: Nanos) {
+        let event = self.panic_event(&failed.thrown, true, time);
+        let request = self.requests.names.get((pid, failed.request)).and_then(|key| self.requests.get_mut(key));
+        match (request, event) {
+            (Some(request), Some(event)) if request.errors.len() < MOST_ERRORS => {
+                request.errors.push((request.place.id, event));
+            }
+            _ => self.counters.failures_unplaced += 1,
         }
     }
 
@@ -34,6 +49,7 @@ impl Tracer {
 
     /// A process is about to be forgotten. What nobody recovered ended it.
     pub fn process_ended(&mut self, pid: u32, exit_code: u32, instance: &Arc<ServiceInstance>) {
+        self.forget_hidden(Some(pid));
         for panic in self.panics.ended(pid) {
             if exit_code != 0 {
                 self.blame(pid, panic, false, instance);

@@ -1,13 +1,16 @@
 //! Joining what a run time says with what the wire shows, event by event.
 
+use apm_common::event::ROUTER_SERVE_MUX;
+
 use super::*;
 use crate::{
     bridge::{
-        CallBegan, Context, Message, Panicked, Recovered, Recoverer, RequestEnded, RequestFacts, Said, SpanEnded,
-        SpanKind, SpanStatus, Thrown,
+        CallBegan, Context, Failed, Message, Panicked, Recovered, Recoverer, RequestEnded, RequestFacts, Said,
+        SpanEnded, SpanKind, SpanStatus, Thrown,
     },
     build::{Transaction, destination::Endpoint, sample},
     correlate::TraceId,
+    event::Asked,
     exchange::{Sql, SqlError},
 };
 
@@ -346,7 +349,7 @@ fn a_call_hangs_on_the_request_that_its_bytes_name() {
     stage.tracer.request_handled(PID, 100, 1);
     stage.tracer.request_handled(PID, 101, 1);
     stage.tracer.request_handled(PID, 102, 1);
-    stage.tracer.request_routed(PID, 100, "GET example.org/items/{id}");
+    stage.tracer.request_routed((PID, 100), ROUTER_SERVE_MUX, 0, "GET example.org/items/{id}");
     for (serial, owner) in [(0, 101), (1, 0), (2, 102), (3, 100)] {
         sent_for(&mut stage, owner, serial);
     }
@@ -403,4 +406,50 @@ fn a_panic_is_an_error_by_what_becomes_of_it() {
     });
     let told = |message: &str, handled, within| (message.to_owned(), handled, within);
     assert_eq!(errors.collect::<Vec<_>>(), [told("0", true, true), told("3", false, true), told("9", false, false)]);
+}
+
+#[test]
+fn a_request_that_the_wire_does_not_show() {
+    let mut stage = Stage::named();
+    let instance = Arc::clone(&stage.instance);
+    let asked = |request, traceparent: &str| Asked {
+        request,
+        is_http2: true,
+        over_tls: true,
+        method: "GET".into(),
+        path: "/items/7".into(),
+        query: "a=b".into(),
+        host: "shop.example".into(),
+        remote: "[::1]:4711".into(),
+        traceparent: traceparent.into(),
+        ..Asked::default()
+    };
+    let caller = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    stage.tracer.request_asked(PID, &instance, &asked(100, caller), 10);
+    stage.tracer.request_asked(PID, &instance, &asked(101, ""), 11);
+    stage.tracer.request_asked(PID, &instance, &asked(102, ""), 12);
+    stage.tracer.request_routed((PID, 100), ROUTER_SERVE_MUX, 0, "/items/{id}");
+    let thrown = Thrown { kind: "*errors.errorString".into(), message: "empty".into(), ..Thrown::default() };
+    stage.say(13, Said::Failed(Box::new(Failed { request: 100, thrown: thrown.clone() })));
+    stage.say(13, Said::Failed(Box::new(Failed { request: 9, thrown })));
+    stage.tracer.request_answered((PID, 100), Some(200), false, 20);
+    stage.tracer.request_answered((PID, 101), None, true, 21);
+    stage.tracer.request_answered((PID, 9), Some(200), false, 22);
+    stage.tracer.process_ended(PID, 0, &instance);
+    stage.tracer.request_answered((PID, 102), Some(200), false, 23);
+    let documents: Vec<Document> = stage.tracer.take_documents().map(|(_, document)| document).collect();
+    let [Document::Error(error), Document::Transaction(first), Document::Transaction(second)] = documents.as_slice()
+    else {
+        panic!("{documents:?}")
+    };
+    assert_eq!((first.name.as_str(), first.outcome), ("GET /items/{id}", Outcome::Success));
+    assert_eq!(first.place.parent, Some(SpanId(0xb7ad_6b71_6920_3331)));
+    assert_eq!((error.handled, error.within.as_ref().map(|place| place.parent)), (true, Some(first.place.id)));
+    assert_eq!((second.outcome, second.place.parent), (Outcome::Failure, None));
+    let http = first.http.as_ref().expect("a request");
+    assert_eq!((http.version.as_str(), http.url.full.as_str()), ("2.0", "https://shop.example/items/7?a=b"));
+    assert_eq!(http.remote_address.as_deref(), Some("::1"));
+    let counters = stage.tracer.counters;
+    assert_eq!((counters.requests_hidden, counters.unfinished, counters.failures_unplaced), (2, 1, 1));
+    assert!(stage.tracer.requests.is_empty(), "nothing is left open");
 }

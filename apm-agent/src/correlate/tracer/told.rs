@@ -32,6 +32,7 @@ impl Tracer {
         match &message.said {
             Said::Panicked(panicked) => self.panicked(message.pid, panicked, message.time),
             Said::Recovered(recovered) => self.recovered(message.pid, *recovered, instance),
+            Said::Failed(failed) => self.failed(message.pid, failed, message.time),
             _ => self.told_of_ended(message),
         }
     }
@@ -40,7 +41,7 @@ impl Tracer {
     pub fn told_of_ended(&mut self, message: &Message) {
         let (pid, time) = (message.pid, message.time);
         match &message.said {
-            Said::Began(_) | Said::Metrics(_) | Said::Panicked(_) | Said::Recovered(_) => {}
+            Said::Began(_) | Said::Metrics(_) | Said::Panicked(_) | Said::Recovered(_) | Said::Failed(_) => {}
             Said::Ended => self.bridge_ended(pid),
             Said::RequestEnded(ended) => {
                 self.heard(pid, time);
@@ -88,6 +89,7 @@ impl Tracer {
 
     /// Everything ends: nobody will say more.
     pub fn finish(&mut self) {
+        self.forget_hidden(None);
         let mut pids: Vec<u32> = self.bridged.keys().copied().collect();
         pids.sort_unstable();
         for pid in pids {

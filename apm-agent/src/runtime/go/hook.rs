@@ -10,25 +10,67 @@ pub struct Hook {
     pub program: &'static str,
     /// What it is for.
     pub part: Part,
+    /// Where in it the probe lies.
+    pub place: Place,
 }
 
-/// What hooks are for. A part works only with all of its hooks that are `needed`.
+/// What hooks are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Requests handled by `net/http`.
     Requests,
+    /// Requests over TLS and HTTP/1.
+    Tls,
+    /// Requests over HTTP/2.
+    Http2,
+    /// Routes of `ServeMux`: a setting turns them off.
+    Routes,
+    /// Routes and errors of other routers.
+    Routers,
     /// Panics, from Go 1.22 on.
     Panics,
     /// Calls that say by their context for which request they are made.
     Calls,
 }
 
+/// Where in a function a probe lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// At its beginning: the arguments are in their registers.
+    Entry,
+    /// Where it calls another function: that one's arguments are.
+    Call(&'static str),
+    /// Behind its call of another function: that one's results are, so many of them.
+    After(&'static str, usize),
+}
+
 const fn requests(function: &'static str, program: &'static str) -> Hook {
-    Hook { function, program, part: Part::Requests }
+    Hook { function, program, part: Part::Requests, place: Place::Entry }
 }
 
 const fn call(function: &'static str) -> Hook {
-    Hook { function, program: "go_call", part: Part::Calls }
+    Hook { function, program: "go_call", part: Part::Calls, place: Place::Entry }
+}
+
+const fn router(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Routers, place: Place::Entry }
+}
+
+const fn tls(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Tls, place: Place::Entry }
+}
+
+const fn http2(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Http2, place: Place::Entry }
+}
+
+/// A router gives its context back to the pool.
+const fn puts_back(function: &'static str) -> Hook {
+    Hook { function, program: "go_put_back", part: Part::Routers, place: Place::Call("sync.(*Pool).Put") }
+}
+
+const fn panics(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Panics, place: Place::Entry }
 }
 
 /// Every hook. Those of requests stand in the order in which a request comes by, and are needed together: what is begun
@@ -36,7 +78,36 @@ const fn call(function: &'static str) -> Hook {
 pub const HOOKS: &[Hook] = &[
     requests("net/http.(*response).finishRequest", "go_handled"),
     requests("net/http.serverHandler.ServeHTTP", "go_handle"),
-    Hook { function: "net/http.(*persistConn).roundTrip", program: "go_round_trip", part: Part::Calls },
+    tls("net/http.(*conn).close", "go_gave_up"),
+    tls("net/http.(*response).Hijack", "go_hijack"),
+    // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
+    http2("net/http.(*http2responseWriter).handlerDone", "go_http2_handled"),
+    http2("net/http.(*http2serverConn).sendServeMsg", "go_gave_up"),
+    http2("net/http/internal/http2.(*responseWriter).handlerDone", "go_http2_handled"),
+    http2("net/http/internal/http2.(*serverConn).sendServeMsg", "go_gave_up"),
+    http2("golang.org/x/net/http2.(*responseWriter).handlerDone", "go_http2_handled"),
+    http2("golang.org/x/net/http2.(*serverConn).sendServeMsg", "go_gave_up"),
+    Hook {
+        function: "net/http.(*ServeMux).ServeHTTP",
+        program: "go_route",
+        part: Part::Routes,
+        // The pattern is the second result, a text in the third and fourth register.
+        place: Place::After("net/http.(*ServeMux).findHandler", 4),
+    },
+    router("github.com/gorilla/mux.requestWithRoute", "go_gorilla"),
+    router("github.com/gin-gonic/gin.(*Engine).handleHTTPRequest", "go_gin"),
+    router("github.com/go-chi/chi/v5.(*node).FindRoute", "go_chi"),
+    router("github.com/labstack/echo/v4.(*Router).Find", "go_echo"),
+    router("github.com/labstack/echo/v4.(*Echo).DefaultHTTPErrorHandler", "go_echo_failed"),
+    puts_back("github.com/gin-gonic/gin.(*Engine).ServeHTTP"),
+    puts_back("github.com/go-chi/chi/v5.(*Mux).ServeHTTP"),
+    puts_back("github.com/labstack/echo/v4.(*Echo).ServeHTTP"),
+    Hook {
+        function: "net/http.(*persistConn).roundTrip",
+        program: "go_round_trip",
+        part: Part::Calls,
+        place: Place::Entry,
+    },
     call("database/sql.(*DB).conn"),
     call("database/sql.(*DB).pingDC"),
     call("database/sql.(*DB).prepareDC"),
@@ -50,10 +121,10 @@ pub const HOOKS: &[Hook] = &[
     call("github.com/jackc/pgx/v5.(*Conn).Prepare"),
     call("github.com/jackc/pgx/v5.(*Conn).SendBatch"),
     call("github.com/jackc/pgx/v5.(*Conn).CopyFrom"),
-    Hook { function: "runtime.gopanic", program: "go_panic", part: Part::Panics },
-    Hook { function: "runtime.recovery", program: "go_recover", part: Part::Panics },
+    panics("runtime.gopanic", "go_panic"),
+    panics("runtime.recovery", "go_recover"),
 ];
 
-/// The function that looks a request's route up, and the one that calls it: behind the call the route is in registers.
-pub const ROUTE: (&str, &str, &str) =
-    ("net/http.(*ServeMux).ServeHTTP", "net/http.(*ServeMux).findHandler", "go_route");
+/// Where the head of an answer is written: by then a router has found the route, and the answer is not complete. Probed
+/// in programs with a router that keeps its route in a context.
+pub const ANSWER: Hook = router("net/http.(*response).WriteHeader", "go_answer");

@@ -5,14 +5,18 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod hidden;
 mod hook;
+mod layout;
 mod panic;
 mod plan;
 mod reader;
+mod vitals;
 
 pub use panic::Code;
 pub use plan::Plan;
-pub use reader::Reader;
+pub use reader::{Asked, Known, Reader};
+pub use vitals::Vitals;
 
 use super::{ARCHITECTURE, Detected, Named, Runtime, Subject};
 
@@ -45,7 +49,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "TLS: Go has its own, and its functions are not hooked yet; encrypted connections give no transactions and spans",
+            "calls over TLS or HTTP/2 give no spans; requests over them are told from Go 1.24 on",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
         ]
     }

@@ -1,16 +1,29 @@
-//! What a Go program panicked with, and where: from the words the kernel side took to names, text and lines.
+//! Errors of a Go program, and what it panicked with, and where: from the words the kernel side took to names, text and
+//! lines.
 
 use crate::{
     binary::go::{GoBinary, GoType, Kind},
-    bridge::{Frame, Panicked, Recovered, Recoverer, Thrown},
-    event::Panic,
+    bridge::{Failed, Frame, Panicked, Recovered, Recoverer, Thrown},
+    event::{Panic, Value},
 };
 
 /// What Go puts in front of its own errors (`runtime.Error`).
 const RUNTIME_ERROR: &str = "runtime error: ";
 
-/// The function of `net/http` that recovers when nobody else does.
-const SERVER: &str = "net/http.(*conn).serve";
+/// The type of echo's own errors, in any major version.
+const ECHO_ERROR: (&str, &str) = ("*github.com/labstack/echo", ".HTTPError");
+
+/// Errors whose text is the one they begin with. What others say only their own code knows: they are told by their type.
+const PLAIN_ERRORS: [&str; 4] =
+    ["*errors.errorString", "*fmt.wrapError", "*fmt.wrapErrors", "*github.com/pkg/errors.fundamental"];
+
+/// The functions of servers that recover when nobody else does.
+const SERVERS: [&str; 4] = [
+    "net/http.(*conn).serve",
+    "net/http.(*http2serverConn).runHandler",
+    "net/http/internal/http2.(*serverConn).runHandler",
+    "golang.org/x/net/http2.(*serverConn).runHandler",
+];
 
 /// The binary of a process, and how far from its addresses it runs.
 #[derive(Debug)]
@@ -31,39 +44,64 @@ impl Code {
     pub fn recovered(&self, goroutine: u64, resumed_at: u64) -> Recovered {
         let found = self.binary.symbolise(resumed_at.wrapping_sub(self.bias).wrapping_sub(1)).into_iter().last();
         let by = match found {
-            Some(found) if found.function == SERVER => Recoverer::Server,
+            Some(found) if SERVERS.contains(&found.function.as_str()) => Recoverer::Server,
             Some(found) if is_standard(split(&found.function).0, &found.file) => Recoverer::Language,
             _ => Recoverer::Program,
         };
         Recovered { goroutine, by }
     }
 
+    /// An error that the handler of a request gave back, in words.
+    pub fn failed(&self, request: u64, value: &Value<'_>) -> Failed {
+        let (found, kind) = self.value_type(value);
+        let message = match found {
+            _ if kind.starts_with(ECHO_ERROR.0) && kind.ends_with(ECHO_ERROR.1) => self.echo_error(value),
+            Some(found) if PLAIN_ERRORS.contains(&kind.as_str()) => self.message(&found, &kind, value),
+            _ => None,
+        };
+        // No stack: it would be the router's.
+        let thrown =
+            Thrown { kind, message: message.unwrap_or_default(), culprit: Some(String::new()), ..Thrown::default() };
+        Failed { request, thrown }
+    }
+
     fn thrown(&self, panic: &Panic<'_>) -> Thrown {
-        let address = panic.value_type.wrapping_sub(self.bias);
-        let found = self.binary.type_at(address);
-        let kind = self.binary.type_name(address).unwrap_or_default();
-        let message = found.and_then(|found| self.message(&found, &kind, panic)).unwrap_or_default();
         let frames = self.frames(panic);
+        let (found, kind) = self.value_type(&panic.value);
+        let message = found.and_then(|found| self.message(&found, &kind, &panic.value)).unwrap_or_default();
         Thrown { kind, message, culprit: Some(culprit(&frames)), frames, ..Thrown::default() }
     }
 
-    fn message(&self, found: &GoType, kind: &str, panic: &Panic<'_>) -> Option<String> {
+    fn value_type(&self, value: &Value<'_>) -> (Option<GoType>, String) {
+        let address = value.value_type.wrapping_sub(self.bias);
+        (self.binary.type_at(address), self.binary.type_name(address).unwrap_or_default())
+    }
+
+    /// The text of an `*echo.HTTPError` whose message is a text and that has no other error within.
+    fn echo_error(&self, value: &Value<'_>) -> Option<String> {
+        let [code, message_type, _, has_inner] = value.words;
+        let is_text = self.binary.type_at(message_type.wrapping_sub(self.bias))?.kind == Kind::String;
+        let text = String::from_utf8_lossy(value.text);
+        (is_text && has_inner == 0).then(|| format!("code={}, message={text}", code.cast_signed()))
+    }
+
+    fn message(&self, found: &GoType, kind: &str, value: &Value<'_>) -> Option<String> {
         let prefix = if kind.starts_with("runtime.") && kind != "runtime.plainError" { RUNTIME_ERROR } else { "" };
         match found.kind {
-            Kind::String => Some(format!("{prefix}{}", String::from_utf8_lossy(panic.text))),
-            Kind::Int | Kind::Int64 => panic.words.first().map(|word| word.cast_signed().to_string()),
-            Kind::Struct if kind == "runtime.boundsError" => Some(format!("{prefix}{}", bounds(panic)?)),
-            Kind::Struct => self.leading_text(found.address, prefix, panic),
-            Kind::Pointer => self.leading_text(found.element?, prefix, panic),
+            Kind::String => Some(format!("{prefix}{}", String::from_utf8_lossy(value.text))),
+            Kind::Int | Kind::Int64 => value.words.first().map(|word| word.cast_signed().to_string()),
+            Kind::Struct if kind == "runtime.boundsError" => Some(format!("{prefix}{}", bounds(value)?)),
+            Kind::Struct => self.leading_text(found.address, prefix, value),
+            Kind::Pointer => self.leading_text(found.element?, prefix, value),
             _ => None,
         }
     }
 
     /// The text of a structure that begins with one: most errors do.
-    fn leading_text(&self, structure: u64, prefix: &str, panic: &Panic<'_>) -> Option<String> {
+    fn leading_text(&self, structure: u64, prefix: &str, value: &Value<'_>) -> Option<String> {
         let first = self.binary.fields(structure).into_iter().next().filter(|field| field.offset == 0)?;
         let is_text = self.binary.type_at(first.type_address)?.kind == Kind::String;
-        (is_text && !panic.text.is_empty()).then(|| format!("{prefix}{}", String::from_utf8_lossy(panic.text)))
+        (is_text && !value.text.is_empty()).then(|| format!("{prefix}{}", String::from_utf8_lossy(value.text)))
     }
 
     fn frames(&self, panic: &Panic<'_>) -> Vec<Frame> {
@@ -124,8 +162,8 @@ fn is_library(package: &str, file: &str) -> bool {
 }
 
 /// `runtime.boundsError`: two numbers, whether the first is signed, and a code.
-fn bounds(panic: &Panic<'_>) -> Option<String> {
-    let [x, y, rest, _] = panic.words;
+fn bounds(value: &Value<'_>) -> Option<String> {
+    let [x, y, rest, _] = value.words;
     let [signed, code, ..] = rest.to_ne_bytes();
     let x = if signed == 1 { x.cast_signed().to_string() } else { x.to_string() };
     Some(match code {
@@ -169,10 +207,7 @@ mod tests {
 
     #[test]
     fn words_bounds() {
-        let said = |words: [u64; 4]| {
-            let panic = Panic { request: 0, goroutine: 1, value_type: 0, words, text: b"", stack: Vec::new() };
-            bounds(&panic)
-        };
+        let said = |words: [u64; 4]| bounds(&Value { value_type: 0, words, text: b"" });
         let rest = |signed: u8, code: u8| u64::from_ne_bytes([signed, code, 0, 0, 0, 0, 0, 0]);
         let text = said([5, 3, rest(1, 0), 0]);
         assert_eq!(text.as_deref(), Some("index out of range [5] with length 3"));

@@ -1,10 +1,16 @@
 //! Which probes a Go program gets, and what the kernel programs must know of it.
 
-use apm_common::{go::GoLayout, settings::ABSENT};
+use apm_common::{
+    go::{GoHidden, GoLayout, GoRouters},
+    settings::ABSENT,
+};
 
-use super::hook::{HOOKS, Part, ROUTE};
+use super::{
+    hidden,
+    hook::{ANSWER, HOOKS, Hook, Part, Place},
+};
 use crate::{
-    binary::go::{GoBinary, Price},
+    binary::go::{GoBinary, Price, Site},
     kernel::{GoProbes, Probe},
     process::Process,
 };
@@ -39,8 +45,14 @@ impl Plan {
         if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
             return Err("it has no HTTP server of `net/http` whose requests could be told apart");
         }
+        plan.place_hidden(binary, bias);
         if routes {
-            plan.place_route(binary);
+            plan.place(binary, Part::Routes);
+        }
+        let before = plan.probes.probes.len();
+        plan.place(binary, Part::Routers);
+        if plan.probes.probes.len() > before {
+            plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
         if layout.panic_retpc != ABSENT {
@@ -50,41 +62,75 @@ impl Plan {
     }
 
     fn place(&mut self, binary: &GoBinary, part: Part) {
-        for hook in HOOKS.iter().filter(|hook| hook.part == part) {
-            let Some(function) = binary.function(hook.function) else { continue };
-            match binary.site(&function) {
-                Some(site) if site.price == Price::Emulated => {
-                    self.probes.probes.push(Probe { program: hook.program, offset: site.offset });
-                }
-                Some(_) => self.left_out.push((hook.function, "no instruction in it is cheap to probe")),
-                None => self.left_out.push((hook.function, "its code cannot be read")),
-            }
-        }
+        HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
     }
 
-    fn place_route(&mut self, binary: &GoBinary) {
-        let (caller, callee, program) = ROUTE;
-        let (Some(caller), Some(found)) = (binary.function(caller), binary.function(callee)) else { return };
-        // The pattern is in the third and fourth register of results.
-        let landings = binary.landings(&found, 4).map(|landings| landings.sites).unwrap_or_default();
-        let mut sites = landings.iter().filter(|site| (caller.entry..caller.end).contains(&site.address));
-        match (sites.next(), sites.next()) {
-            (Some(site), None) if site.price == Price::Emulated => {
-                self.probes.probes.push(Probe { program, offset: site.offset });
+    /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
+    fn place_hidden(&mut self, binary: &GoBinary, bias: u64) {
+        let Some(mut layout) = hidden::layout(binary, bias) else { return };
+        let mut all_placed = |part| {
+            let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+            self.place(binary, part);
+            // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
+            let placed = self.probes.probes.len() - probes;
+            placed >= 2 && placed.is_multiple_of(2) && self.left_out.len() == left_out
+        };
+        if !all_placed(Part::Tls) {
+            layout.tls_conn = 0;
+        }
+        if !all_placed(Part::Http2) || layout.h2_state == ABSENT || layout.h2_status == ABSENT {
+            layout.request_major = ABSENT;
+        }
+        self.probes.layout.hidden = layout;
+    }
+
+    fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
+        match sites(binary, hook) {
+            None => {}
+            Some(Ok(sites)) => {
+                let probe = |site: Site| Probe { program: hook.program, offset: site.offset };
+                self.probes.probes.extend(sites.into_iter().map(probe));
             }
-            _ => self.left_out.push((callee, "its result cannot be read cheaply")),
+            Some(Err(reason)) => self.left_out.push((hook.function, reason)),
         }
     }
 }
 
+/// Where the probes of a hook go, or why nowhere; `None`: the binary has not what it is for.
+fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static str>> {
+    let function = binary.function(hook.function)?;
+    let found: Vec<Site> = match hook.place {
+        Place::Entry => binary.site(&function).into_iter().collect(),
+        Place::Call(callee) => binary.calls(&function, &binary.function(callee)?),
+        Place::After(callee, results) => {
+            let landings = binary.landings(&binary.function(callee)?, results).unwrap_or_default();
+            landings.sites.into_iter().filter(|site| (function.entry..function.end).contains(&site.address)).collect()
+        }
+    };
+    Some(match found.as_slice() {
+        [] => Err("its code cannot be read, or is not as expected"),
+        [_, _, ..] if matches!(hook.place, Place::After(..)) => Err("its result cannot be read in one place"),
+        sites if sites.iter().any(|site| site.price != Price::Emulated) => {
+            Err("no instruction in it is cheap to probe")
+        }
+        _ => Ok(found),
+    })
+}
+
+/// Place of a member in a structure.
+pub(super) fn offset(binary: &GoBinary, structure: &str, path: &str) -> u32 {
+    binary.field(structure, path).and_then(|offset| u32::try_from(offset).ok()).unwrap_or(ABSENT)
+}
+
+/// Address of the type of pointers to a type.
+pub(super) fn pointer(binary: &GoBinary, bias: u64, name: &str) -> u64 {
+    let address = binary.type_address(name).and_then(|address| binary.pointer_to(address));
+    address.map_or(0, |address| address.wrapping_add(bias))
+}
+
 fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
-    let offset = |structure: &str, path: &str| {
-        binary.field(structure, path).and_then(|offset| u32::try_from(offset).ok()).unwrap_or(ABSENT)
-    };
-    let pointer = |name: &str| {
-        let address = binary.type_address(name).and_then(|address| binary.pointer_to(address));
-        address.map_or(0, |address| address.wrapping_add(bias))
-    };
+    let offset = |structure: &str, path: &str| offset(binary, structure, path);
+    let pointer = |name: &str| pointer(binary, bias, name);
     GoLayout {
         tcp_conn: pointer("net.TCPConn"),
         unix_conn: pointer("net.UnixConn"),
@@ -99,6 +145,27 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         persist_conn_conn: offset("net/http.persistConn", "conn"),
         g_panic: offset("runtime.g", "_panic"),
         panic_retpc: offset("runtime._panic", "retpc"),
+        routers: routers(binary, bias),
+        hidden: GoHidden::NONE,
+    }
+}
+
+fn routers(binary: &GoBinary, bias: u64) -> GoRouters {
+    let offset = |structure: &str, path: &str| offset(binary, structure, path);
+    GoRouters {
+        echo_error: pointer(binary, bias, "github.com/labstack/echo/v4.HTTPError"),
+        gin_path: offset("github.com/gin-gonic/gin.Context", "fullPath"),
+        gin_errors: offset("github.com/gin-gonic/gin.Context", "Errors"),
+        gin_error: offset("github.com/gin-gonic/gin.Error", "Err"),
+        chi_patterns: offset("github.com/go-chi/chi/v5.Context", "RoutePatterns"),
+        chi_parent: offset("github.com/go-chi/chi/v5.Context", "parentCtx"),
+        echo_path: offset("github.com/labstack/echo/v4.context", "path"),
+        echo_code: offset("github.com/labstack/echo/v4.HTTPError", "Code"),
+        echo_message: offset("github.com/labstack/echo/v4.HTTPError", "Message"),
+        echo_internal: offset("github.com/labstack/echo/v4.HTTPError", "Internal"),
+        mux_path: offset("github.com/gorilla/mux.Route", "routeConf.regexp.path"),
+        mux_template: offset("github.com/gorilla/mux.routeRegexp", "template"),
+        reserved: 0,
     }
 }
 

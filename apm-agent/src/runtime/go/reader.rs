@@ -8,13 +8,35 @@ use std::{
 };
 
 use super::{
-    Code,
+    Code, Vitals,
     plan::{self, Plan},
 };
 use crate::{binary::go::GoBinary, process::Proc};
 
+/// What is to be found out about each process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Which probes it gets.
+    pub probes: bool,
+    /// Requests are named by the patterns of `ServeMux`.
+    pub routes: bool,
+    /// Where its run time counts.
+    pub vitals: bool,
+}
+
+/// What is known of a process.
+#[derive(Debug)]
+pub struct Known {
+    /// Its probes, or why it can have none; `None`: not asked for.
+    pub plan: Option<Result<Plan, String>>,
+    /// What is needed to put errors and panics into words.
+    pub code: Code,
+    /// Where its run time counts, or why that is not known; `None`: not asked for.
+    pub vitals: Option<Result<Vitals, String>>,
+}
+
 /// What came of reading one.
-pub type Read = (u32, Result<(Plan, Code), String>);
+pub type Read = (u32, Result<Known, String>);
 
 /// The reader, and the thread it works on. It ends when this is dropped, behind the binary it is reading.
 #[derive(Debug)]
@@ -24,15 +46,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// `routes`: requests are named by the patterns of `ServeMux`.
+    /// Starts the thread.
     ///
     /// # Errors
     /// When no thread can be started.
-    pub fn start(routes: bool) -> io::Result<Self> {
+    pub fn start(asked: Asked) -> io::Result<Self> {
         let ((wanted, next), (sender, done)) = (channel(), channel());
         let work = move || {
             for pid in next {
-                if sender.send((pid, read(pid, routes))).is_err() {
+                if sender.send((pid, read(pid, asked))).is_err() {
                     break;
                 }
             }
@@ -53,12 +75,13 @@ impl Reader {
     }
 }
 
-fn read(pid: u32, routes: bool) -> Result<(Plan, Code), String> {
+fn read(pid: u32, asked: Asked) -> Result<Known, String> {
     let process = Proc::default().process(pid).map_err(|error| error.to_string())?;
     let file = File::open(process.executable_file()).map_err(|error| error.to_string())?;
     let mut binary = GoBinary::read(&file).map_err(|refusal| refusal.to_string())?;
     let bias = plan::bias(&binary, &process).ok_or("it is not mapped as its file says")?;
-    let plan = Plan::new(&binary, bias, routes)?;
+    let plan = asked.probes.then(|| Plan::new(&binary, bias, asked.routes).map_err(str::to_owned));
+    let vitals = asked.vitals.then(|| Vitals::find(&binary, bias, &process));
     binary.forget();
-    Ok((plan, Code { binary, bias }))
+    Ok(Known { plan, code: Code { binary, bias }, vitals })
 }

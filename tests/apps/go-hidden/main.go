@@ -1,0 +1,91 @@
+// A service whose requests the wire does not show: with WAY=tls over TLS, as HTTP/1 or HTTP/2, with WAY=h2c as HTTP/2 in
+// plain text.
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"math/big"
+	"net/http"
+	"os"
+	"time"
+)
+
+func main() {
+	http.HandleFunc("/item/{id}", func(answer http.ResponseWriter, request *http.Request) {
+		fmt.Fprint(answer, "item ", request.PathValue("id"))
+	})
+	http.HandleFunc("/teapot/{id}", func(answer http.ResponseWriter, _ *http.Request) {
+		http.Error(answer, "no coffee", http.StatusTeapot)
+	})
+	http.HandleFunc("/call/{id}", call)
+	http.HandleFunc("/panic/{id}", func(http.ResponseWriter, *http.Request) { panic("broken on purpose") })
+	http.HandleFunc("/hijack/{id}", hijack)
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Protocols: new(http.Protocols)}
+	server.Protocols.SetHTTP1(true)
+	var err error
+	if os.Getenv("WAY") == "h2c" {
+		server.Protocols.SetUnencryptedHTTP2(true)
+		err = server.ListenAndServe()
+	} else {
+		server.Protocols.SetHTTP2(true)
+		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
+		err = server.ListenAndServeTLS("", "")
+	}
+	fmt.Fprintln(os.Stderr, err)
+	os.Exit(1)
+}
+
+// certificate makes one that nobody has signed.
+func certificate() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	exitOn(err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(24 * time.Hour)}
+	bytes, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	exitOn(err)
+	return tls.Certificate{Certificate: [][]byte{bytes}, PrivateKey: key}
+}
+
+// call asks elsewhere on another goroutine, in plain HTTP/1.
+func call(answer http.ResponseWriter, request *http.Request) {
+	done := make(chan error)
+	go func() {
+		out, err := http.NewRequestWithContext(request.Context(), http.MethodGet, request.FormValue("url"), nil)
+		if err != nil {
+			done <- err
+			return
+		}
+		response, err := http.DefaultClient.Do(out)
+		if err == nil {
+			_, err = io.Copy(io.Discard, response.Body)
+			response.Body.Close()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		http.Error(answer, err.Error(), http.StatusBadGateway)
+	}
+}
+
+// hijack takes the connection, where that can be done, and answers by itself.
+func hijack(answer http.ResponseWriter, _ *http.Request) {
+	connection, _, err := http.NewResponseController(answer).Hijack()
+	if err != nil {
+		http.Error(answer, err.Error(), http.StatusNotImplemented)
+		return
+	}
+	defer connection.Close()
+	fmt.Fprint(connection, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+}
+
+func exitOn(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

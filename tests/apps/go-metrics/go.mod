@@ -1,0 +1,3 @@
+module apm-agent/tests/apps/go-metrics
+
+go 1.19

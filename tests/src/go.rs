@@ -1,0 +1,80 @@
+//! Go programs of `tests/apps`: built as services are, stripped and without paths of this machine.
+
+use std::{io::Write as _, path::PathBuf, process::Command, thread, time::Duration};
+
+use anyhow::{Result, ensure};
+
+use crate::{child::Child, http, place, programs::Program, watch::Watch};
+
+/// How a program is built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Build {
+    /// At the address in the file.
+    #[default]
+    Fixed,
+    /// At any address.
+    Pie,
+    /// By another version of Go, such as `go1.22.12`.
+    Version(&'static str),
+}
+
+/// Builds a program of `tests/apps`.
+///
+/// # Errors
+/// If it does not build.
+pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
+    let (name, mode, version, source) = match build {
+        Build::Fixed => (app.to_owned(), "exe", "local", "."),
+        Build::Pie => (format!("{app}-pie"), "pie", "local", "."),
+        // Go 1.19 does not find the package of a folder when another Go runs it.
+        Build::Version(version) => (format!("{app}-{version}"), "exe", version, "main.go"),
+    };
+    let program = place::build()?.join(name);
+    let mut command = Command::new("go");
+    let arguments = ["build", "-trimpath", "-ldflags=-s -w", "-buildmode", mode, "-o"];
+    command.current_dir(place::app(app)).env("GOTOOLCHAIN", version).args(arguments);
+    let mut child = Child::start("go build", command.arg(&program).arg(source))?;
+    let status = child.wait_for_end(LONGEST_BUILD)?;
+    ensure!(status.success(), "{} does not build:\n{}", program.display(), child.output());
+    Ok(program)
+}
+
+/// A build that takes longer hangs; one with cold caches takes minutes on a busy machine.
+const LONGEST_BUILD: Duration = Duration::from_secs(900);
+
+/// Watches a program, and waits until its probes are set.
+///
+/// # Errors
+/// If agent or decoder do not start, or no probes are set.
+pub fn watch(program: &Program, arguments: &[&str]) -> Result<Watch> {
+    let pid = program.pid().to_string();
+    let mut watch = Watch::start(&[&["--pid", &pid, "--span-compression-enabled=false"], arguments].concat())?;
+    watch.agent().wait_for_line("Go's probes are set")?;
+    Ok(watch)
+}
+
+/// A version's tool chain is there, or can be fetched; says by name when it cannot.
+pub fn has_version(app: &str, version: &str) -> bool {
+    let output = Command::new("go").current_dir(place::app(app)).env("GOTOOLCHAIN", version).arg("version").output();
+    let is_there = output.is_ok_and(|output| output.status.success());
+    if !is_there {
+        let name = thread::current().name().unwrap_or("a test").to_owned();
+        // Written past libtest's capture, so that nothing is skipped silently.
+        let _ = writeln!(std::io::stderr(), "skipped: {name}: it needs Go's tool chain {version}");
+    }
+    is_there
+}
+
+/// Starts a program of `tests/apps` with a variable of its environment, and waits until it listens on the port it is
+/// given in `PORT`.
+///
+/// # Errors
+/// If it does not build or start.
+pub fn start(app: &str, build: Build, (name, value): (&str, &str)) -> Result<Program> {
+    let port = http::free_port()?;
+    let mut command = Command::new(compile(app, build)?);
+    command.env(name, value).env("PORT", port.to_string());
+    let mut program = Program::run(app, &command, &[], port)?;
+    program.wait_until_open()?;
+    Ok(program)
+}
