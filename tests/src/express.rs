@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     agent::Agent,
-    http,
     node::{Libraries, Major},
     place,
     postgres::Postgres,
@@ -30,15 +29,12 @@ pub fn start(major: Major, database: &Postgres) -> Result<Program> {
 /// # Errors
 /// If it does not start.
 pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables: &[(&str, &str)]) -> Result<Program> {
-    let port = http::free_port()?;
     let mut command = Command::new(major.program());
     command.args(options).arg(place::app("node/web.js"));
-    command.env("NODE_PATH", Libraries::Older.modules()).env("PORT", port.to_string());
+    command.env("NODE_PATH", Libraries::Older.modules());
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", database.port());
     command.env("DATABASE_URL", url).envs(variables.iter().copied());
-    let mut program = Program::run(&format!("Node.js {}", major.0), &command, &[], port)?;
-    program.wait_until_open()?;
-    Ok(program)
+    Program::listening(&format!("Node.js {}", major.0), command)
 }
 
 /// Waits until the agent's script has come into so many processes since the agent began.
