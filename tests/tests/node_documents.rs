@@ -1,14 +1,18 @@
 //! What is sent of an Express service with a PostgreSQL pool that knows nothing of the agent, on every major of Node.js:
 //! decoded by Elastic's own decoder.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     documents::{Documents, field, number, text},
     express, http,
     node::Major,
+    place,
     postgres::{DEBIAN_FOLDER, Postgres},
     programs::Program,
     turn::{Need, Turn},
+    wait,
     watch::Watch,
 };
 use serde_json::Value;
@@ -145,5 +149,41 @@ fn switched_off_nothing_is_touched() -> Result<()> {
     let documents = watch.finish()?.documents;
     documents.request("/item/1")?;
     ensure!(!program.output().contains("Debugger"), "{}", program.output());
+    Ok(())
+}
+
+#[test]
+fn worker_threads_are_followed() -> Result<()> {
+    for major in Major::ALL {
+        let Some(_turn) = Turn::take(&[Need::NodeMajors]) else { return Ok(()) };
+        worker_threads(major).with_context(|| format!("on Node.js {}", major.0))?;
+    }
+    Ok(())
+}
+
+fn worker_threads(major: Major) -> Result<()> {
+    let ports = [("before", http::free_port()?), ("later", http::free_port()?)];
+    let mut command = Command::new(major.program());
+    command.arg(place::app("node/workers.js"));
+    command.env("WORKER_PORT", ports[0].1.to_string()).env("LATER_PORT", ports[1].1.to_string());
+    let program = Program::listening(&format!("Node.js {}", major.0), command)?;
+    wait::until("the worker", wait::PATIENCE, || http::is_open(ports[0].1).then_some(()))?;
+    let mut watch = Watch::process(program.pid())?;
+    express::listens(watch.agent(), 1)?;
+    ask(&program, "/begin", 200)?;
+    for (name, port) in ports {
+        let ready = || http::get(port, "/ready").is_ok_and(|answer| answer.text() == "true");
+        wait::until("the script in the worker", wait::PATIENCE, || ready().then_some(()))?;
+        let answer = http::get(port, &format!("/work/{name}"))?;
+        ensure!(answer.text() == format!("/item/{name}"), "{answer:?}");
+    }
+    let documents = watch.finish()?.documents;
+    for (name, _) in ports {
+        let call = spans_of(&documents, &format!("/work/{name}"))?;
+        let [call] = call.as_slice() else { anyhow::bail!("one span, not {call:?}") };
+        let called = documents.request(&format!("/item/{name}"))?;
+        ensure!(text(called, "parent.id") == text(call, "span.id"), "{called}");
+        ensure!(text(called, "trace.id") == text(call, "trace.id"), "{called}");
+    }
     Ok(())
 }

@@ -1,5 +1,7 @@
 //! What the settings say is done, and what is too long or odd is cut.
 
+use std::collections::HashSet;
+
 use super::*;
 use apm_agent::bridge::RequestFacts;
 use apm_tests::tls::Certificate;
@@ -145,5 +147,39 @@ fn http2_is_told_whole() -> Result<()> {
         let context = told.request("/stream?a=b")?.context.context("a context")?;
         ensure!(context.trace.to_string() == "1".repeat(32), "{context:?}");
     }
+    Ok(())
+}
+
+/// Each thread of JavaScript has a script of its own, whenever it comes, and all go together.
+#[test]
+fn workers_are_followed() -> Result<()> {
+    if !turn::can_run(NEEDS) {
+        return Ok(());
+    }
+    for major in Major::ALL {
+        let ran = with_script("workers.js", major, Libraries::Older)?.succeed()?;
+        workers(&ran).with_context(|| format!("Node.js {}: {}", major.0, ran.output))?;
+    }
+    Ok(())
+}
+
+fn workers(ran: &Ran) -> Result<()> {
+    ensure!(ran.result["same"] == true && ran.result["held"] == 4, "{}", ran.result);
+    let told = Told::by(ran)?;
+    let mut connections = Vec::new();
+    for name in ["before", "after", "inner"] {
+        ensure!(ran.result["answers"][name] == name);
+        let target = format!("/call/{name}");
+        let request = told.request(&target)?;
+        let [call] = told.calls(&target)?[..] else { anyhow::bail!("{name}: {:?}", told.calls(&target)?) };
+        ensure!(attribute(call, "http.response.status_code") == "200", "{call:?}");
+        connections.extend(request.ordinal.as_ref().map(|(connection, _)| connection));
+        let served =
+            told.requests().filter(|served| served.context.is_some_and(|at| at.parent == Some(call.context.span)));
+        ensure!(served.count() == 1, "the main thread serves the call");
+    }
+    // Those that are older than a worker's script have no number.
+    let unlike: HashSet<_> = connections.iter().collect();
+    ensure!(unlike.len() == connections.len(), "the same number in two threads is not the same: {connections:?}");
     Ok(())
 }

@@ -43,7 +43,7 @@ impl Telling {
         for record in batch.records() {
             number = number.wrapping_add(1);
             match record {
-                Some(record) => tell(&record, clock, say),
+                Some(record) => tell(&record, batch.thread, clock, say),
                 None => self.lost += 1,
             }
         }
@@ -54,9 +54,11 @@ impl Telling {
     }
 }
 
-fn tell(record: &Record<'_>, clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
+fn tell(record: &Record<'_>, thread: u32, clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
     match record {
-        Record::Request(request) => say(request.ended, Said::RequestEnded(Box::new(request_ended(request, clock)))),
+        Record::Request(request) => {
+            say(request.ended, Said::RequestEnded(Box::new(request_ended(request, thread, clock))))
+        }
         Record::Span(span) => say(span.ended, Said::SpanEnded(Box::new(span_ended(span)))),
         Record::Error(failure) => say(failure.time, Said::Threw(Box::new(threw(failure)))),
         Record::Metrics { time, samples } => {
@@ -66,11 +68,12 @@ fn tell(record: &Record<'_>, clock: Clock, say: &mut dyn FnMut(Nanos, Said)) {
     }
 }
 
-fn request_ended(request: &Request<'_>, clock: Clock) -> RequestEnded {
+fn request_ended(request: &Request<'_>, thread: u32, clock: Clock) -> RequestEnded {
     RequestEnded {
         context: Some(request.context),
         remote_port: request.port,
-        ordinal: request.ordinal.map(|(connection, number)| (connection.to_string(), number.into())),
+        // Each thread counts its own connections.
+        ordinal: request.ordinal.map(|(connection, number)| (format!("{thread}/{connection}"), number.into())),
         route: some(request.route).map(Route::Named),
         exception: None,
         facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts, clock.epoch(request.began)))),
