@@ -71,13 +71,19 @@ fn tell(record: &Record<'_>, thread: u32, clock: Clock, say: &mut dyn FnMut(Nano
 fn request_ended(request: &Request<'_>, thread: u32, clock: Clock) -> RequestEnded {
     RequestEnded {
         context: Some(request.context),
-        remote_port: request.port,
+        remote_port: if request.facts.as_ref().is_some_and(is_hidden) { 0 } else { request.port },
         // Each thread counts its own connections.
         ordinal: request.ordinal.map(|(connection, number)| (format!("{thread}/{connection}"), number.into())),
         route: some(request.route).map(Route::Named),
         exception: None,
         facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts, clock.epoch(request.began)))),
     }
+}
+
+/// What the wire does not show is not looked for there: a peer may have two connections from one port, to a server's port
+/// for TLS and to its other.
+fn is_hidden(facts: &Facts<'_>) -> bool {
+    facts.scheme == "https" || facts.protocol.starts_with("HTTP/2")
 }
 
 fn request_facts(facts: &Facts<'_>, began: u64) -> RequestFacts {
