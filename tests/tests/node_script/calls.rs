@@ -186,7 +186,7 @@ fn redis_commands_are_told() -> Result<()> {
         return Ok(());
     }
     let server = Redis::start()?;
-    on_each(|major, libraries| {
+    let commands = |major, libraries| {
         let scenario = with_script("redis.js", major, libraries)?.variable("REDISPORT", server.port());
         let ran = scenario.succeed()?;
         ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
@@ -217,7 +217,9 @@ fn redis_commands_are_told() -> Result<()> {
             }
         }
         Ok(())
-    })
+    };
+    on_each(commands)?;
+    on_newest(commands)
 }
 
 /// Each command on memcached is a span with its key.
@@ -248,6 +250,60 @@ fn memcached_commands_are_told() -> Result<()> {
                 ensure!((call.status == SpanStatus::Error) == (way == "incr"), "a text cannot be counted up: {call:?}");
             }
         }
+        Ok(())
+    })
+}
+
+/// Each command is a span, more at a time than there are connections.
+#[test]
+fn mongodb_commands_are_told() -> Result<()> {
+    let commands = |major, libraries| {
+        let ran = with_script("mongodb.js", major, libraries)?.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for (way, expected) in [
+            ("find", &["shop.orders.find"][..]),
+            ("cursor", &["shop.orders.find", "shop.orders.getMore"]),
+            ("insert", &["shop.orders.insert"]),
+            ("database", &["shop.$cmd.ping"]),
+            ("failed", &["shop.$cmd.nothing"]),
+        ] {
+            let calls = told.calls(&format!("/{way}"))?;
+            ensure!(calls.iter().map(|call| call.name.as_str()).eq(expected.iter().copied()), "{way}: {calls:?}");
+            for call in calls {
+                ensure!(call.source == "mongodb" && attribute(call, "db.namespace") == "shop", "{call:?}");
+                ensure!(call.name.ends_with(attribute(call, "db.operation.name")), "{call:?}");
+                let place = [attribute(call, "server.address"), attribute(call, "server.port")];
+                ensure!(place == ["127.0.0.1", &ran.result["mongo"].to_string()], "{call:?}");
+                ensure!(attribute(call, "network.local.port").parse::<u16>().is_ok(), "{call:?}");
+                ensure!((call.status == SpanStatus::Error) == (way == "failed"), "{way}: {call:?}");
+                ensure!(codes_of(&told, call) == if way == "failed" { vec!["59"] } else { vec![] }, "{way}");
+            }
+        }
+        for id in 0..40 {
+            let calls = told.calls(&format!("/many/{id}"))?;
+            let [call] = calls[..] else { anyhow::bail!("{id}: {calls:?}") };
+            ensure!(call.name == format!("shop.orders{id}.find"), "{id}: {call:?}");
+        }
+        Ok(())
+    };
+    on_each(commands)?;
+    on_newest(commands)
+}
+
+/// Each message that is sent in a request is a span, whatever `send` is given.
+#[test]
+fn web_socket_messages_are_told() -> Result<()> {
+    on_each(|major, libraries| {
+        let ran = with_script("ws.js", major, libraries)?.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for way in ["plain", "options", "callback", "both"] {
+            let [call] = told.calls(&format!("/{way}"))?[..] else { anyhow::bail!("{:?}", told.calls(way)?) };
+            ensure!(call.source == "ws" && call.name == "Send WebSocket Message", "{call:?}");
+            ensure!(call.status == SpanStatus::Ok, "{call:?}");
+        }
+        ensure!(told.spans().filter(|span| span.source == "ws").count() == 4, "what cannot be sent is none");
         Ok(())
     })
 }

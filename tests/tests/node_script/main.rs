@@ -38,6 +38,17 @@ fn on_each(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Runs a test with the newest libraries, in the majors that all of them run in.
+fn on_newest(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
+    if !turn::can_run(NEEDS) {
+        return Ok(());
+    }
+    for major in Major::ALL.into_iter().filter(|major| *major >= Major(22)) {
+        test(major, Libraries::Newest).with_context(|| format!("Node.js {} with the newest libraries", major.0))?;
+    }
+    Ok(())
+}
+
 /// A scenario with the script, which tells everything.
 fn with_script(name: &str, major: Major, libraries: Libraries) -> Result<Scenario> {
     with_settings(name, major, libraries, ScriptSettings { all_facts: true, ..ScriptSettings::default() })

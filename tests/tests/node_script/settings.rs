@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use apm_agent::bridge::RequestFacts;
+use apm_agent::bridge::{Context, RequestFacts};
 use apm_tests::tls::Certificate;
 
 const NEEDS: &[Need] = &[Need::NodeMajors, Need::Program("openssl")];
@@ -146,6 +146,25 @@ fn http2_is_told_whole() -> Result<()> {
         }
         let context = told.request("/stream?a=b")?.context.context("a context")?;
         ensure!(context.trace.to_string() == "1".repeat(32), "{context:?}");
+        http2_calls(&ran, &told).with_context(|| format!("calls on Node.js {}", major.0))?;
+    }
+    Ok(())
+}
+
+fn http2_calls(ran: &Ran, told: &Told) -> Result<()> {
+    let ways = [("object", "/called"), ("none", "/"), ("own", "/called"), ("reset", "/reset")];
+    let calls: Vec<_> = told.spans().filter(|span| span.source == "http2").collect();
+    ensure!(calls.len() == ways.len(), "{calls:?}");
+    for ((way, path), call) in ways.into_iter().zip(calls) {
+        let of_call = |context: &Context| call.context.parent == Some(context.span);
+        let request = told.requests().filter_map(|request| request.context).find(of_call).context("its request")?;
+        ensure!(attribute(call, "http.request.method") == "GET", "{call:?}");
+        ensure!(attribute(call, "url.full") == format!("http://127.0.0.1:{}{path}", ran.result["down"]), "{call:?}");
+        ensure!((attribute(call, "http.response.status_code") == "201") == (way != "reset"), "{way}: {call:?}");
+        let carried = &ran.result["answers"][way]["traceparent"];
+        let ours = format!("00-{}-{}-01", request.trace, call.context.span);
+        let own = || carried.as_str().is_some_and(|carried| carried.starts_with("00-aaaa"));
+        ensure!(way == "reset" || *carried == ours || way == "own" && own(), "{way}: {carried}");
     }
     Ok(())
 }

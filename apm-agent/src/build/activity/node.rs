@@ -22,18 +22,23 @@ enum Speaks {
     Sql(&'static str),
     Redis,
     Memcached,
+    Mongo,
+    WebSocket,
 }
 
 /// The script's names of libraries.
 const LIBRARIES: &[(&str, Speaks)] = &[
     ("http", Speaks::Http),
     ("undici", Speaks::Http),
+    ("http2", Speaks::Http),
     ("pg", Speaks::Sql("postgresql")),
     ("mysql", Speaks::Sql("mysql")),
     ("mysql2", Speaks::Sql("mysql")),
     ("ioredis", Speaks::Redis),
     ("redis", Speaks::Redis),
     ("memcached", Speaks::Memcached),
+    ("mongodb", Speaks::Mongo),
+    ("ws", Speaks::WebSocket),
 ];
 
 /// `None`: the source is not one of them.
@@ -45,6 +50,21 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
         Speaks::Sql(system) => Some(query(ended, attributes, system)),
         Speaks::Redis => Some(command(ended, attributes, "redis", "query")),
         Speaks::Memcached => Some(command(ended, attributes, "memcached", attributes.operation().unwrap_or_default())),
+        Speaks::Mongo => Some(command(ended, attributes, "mongodb", attributes.operation().unwrap_or_default())),
+        Speaks::WebSocket => Some(message(ended)),
+    }
+}
+
+/// A message is sent on a connection that may be anybody's: where to is not told.
+fn message(ended: &SpanEnded) -> Parts {
+    let target = ServiceTarget { kind: "send".into(), name: None };
+    Parts {
+        name: name(ended),
+        kind: "websocket",
+        subtype: "send".into(),
+        outcome: outcome(status(ended)),
+        destination: Destination { target, ..Destination::default() },
+        ..Parts::default()
     }
 }
 
@@ -88,10 +108,12 @@ fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) ->
     database(ended, attributes, system, signature.unwrap_or_else(|| name(ended)), "query", db)
 }
 
-/// Of a command no more is told than the script does: of Redis its name, of memcached its key, too.
+/// Of a command no more is told than the script does: of Redis its name, of memcached its key, too, of MongoDB its
+/// database.
 fn command(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str, action: &str) -> Parts {
     let statement = attributes.statement().map(str::to_owned);
-    let db = DbContext { instance: None, statement, kind: Cow::Borrowed(system), user: None, rows_affected: None };
+    let instance = attributes.db_instance(system).map(str::to_owned);
+    let db = DbContext { instance, statement, kind: Cow::Borrowed(system), user: None, rows_affected: None };
     database(ended, attributes, system, name(ended), action, db)
 }
 

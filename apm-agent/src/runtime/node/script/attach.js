@@ -1,6 +1,6 @@
 // The end of the function that begin.js begins: everything or nothing.
 
-const CORE = { http: [serveHttp, callHttp], http2: [serveHttp2], undici: [callUndici] }
+const CORE = { http: [serveHttp, callHttp], http2: [serveHttp2, callHttp2], undici: [callUndici] }
 
 function attach () {
   openChannel()
