@@ -45,6 +45,6 @@ pub fn listens(agent: &Agent, processes: usize) -> Result<()> {
     let enough = || agent.output().matches(LISTENING).count() >= processes;
     wait::until("the script to be in", wait::PATIENCE, || enough().then_some(())).with_context(|| agent.output())?;
     // The engine takes in that the script speaks at its next looks; what passes before is told by the wire.
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(1500));
     Ok(())
 }

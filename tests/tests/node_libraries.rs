@@ -10,6 +10,7 @@ use apm_tests::{
     node::{Libraries, Major},
     place,
     programs::Program,
+    tds::SqlServer,
     turn::{Need, Turn},
     watch::Watch,
 };
@@ -30,14 +31,30 @@ struct Expected {
 }
 
 /// Our ports of the servers, by the variables that name them.
-fn ports() -> Result<[(&'static str, u16); 3]> {
-    Ok([("MONGODB_PORT", http::free_port()?), ("WS_PORT", http::free_port()?), ("HTTP2_PORT", http::free_port()?)])
+struct Ports {
+    mongodb: u16,
+    ws: u16,
+    http2: u16,
+    elasticsearch: u16,
+    tds: u16,
 }
 
-fn service(major: Major, libraries: Libraries, app: &str, ports: &[(&str, u16)]) -> Result<Program> {
+impl Ports {
+    fn variables(&self) -> [(&'static str, u16); 5] {
+        [
+            ("MONGODB_PORT", self.mongodb),
+            ("WS_PORT", self.ws),
+            ("HTTP2_PORT", self.http2),
+            ("ELASTICSEARCH_PORT", self.elasticsearch),
+            ("TDS_PORT", self.tds),
+        ]
+    }
+}
+
+fn service(major: Major, libraries: Libraries, app: &str, ports: &Ports) -> Result<Program> {
     let mut command = Command::new(major.program());
     command.arg(place::app(app)).env("NODE_PATH", libraries.modules());
-    command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
+    command.envs(ports.variables().map(|(name, port)| (name, port.to_string())));
     Program::listening(app, command)
 }
 
@@ -51,12 +68,19 @@ fn calls_are_what_elastic_s_agent_makes_of_them() -> Result<()> {
 }
 
 fn calls(major: Major, libraries: Libraries) -> Result<()> {
-    let ports = ports()?;
+    let sql_server = SqlServer::start()?;
+    let ports = Ports {
+        mongodb: http::free_port()?,
+        ws: http::free_port()?,
+        http2: http::free_port()?,
+        elasticsearch: http::free_port()?,
+        tds: sql_server.port(),
+    };
     let _servers = service(major, libraries, "node/servers.js", &ports)?;
     let program = service(major, libraries, "node/libraries.js", &ports)?;
     let mut watch = Watch::process(program.pid())?;
     express::listens(watch.agent(), 1)?;
-    let expected = expected(ports.map(|(_, port)| port));
+    let expected = expected(&ports);
     for Expected { library, .. } in &expected {
         let answer = http::get(program.port(), &format!("/ask/{library}"))?;
         ensure!(answer.status == 200, "{library}: {answer:?}\n{}", program.output());
@@ -73,8 +97,8 @@ fn calls(major: Major, libraries: Libraries) -> Result<()> {
     Ok(())
 }
 
-fn expected([_, _, http2]: [u16; 3]) -> [Expected; 3] {
-    let http2 = format!("127.0.0.1:{http2}");
+fn expected(ports: &Ports) -> [Expected; 5] {
+    let http2 = format!("127.0.0.1:{}", ports.http2);
     [
         Expected {
             library: "mongodb",
@@ -82,6 +106,20 @@ fn expected([_, _, http2]: [u16; 3]) -> [Expected; 3] {
             name: "shop.orders.find".into(),
             target: ["mongodb".into(), "shop".into()],
             resource: "mongodb/shop".into(),
+        },
+        Expected {
+            library: "elasticsearch",
+            kind: ["db", "elasticsearch", "request"],
+            name: "Elasticsearch: POST /shop/_search".into(),
+            target: ["elasticsearch".into(), String::new()],
+            resource: "elasticsearch".into(),
+        },
+        Expected {
+            library: "tedious",
+            kind: ["db", "mssql", "query"],
+            name: "SELECT FROM items".into(),
+            target: ["mssql".into(), "shop".into()],
+            resource: "mssql/shop".into(),
         },
         Expected {
             library: "ws",

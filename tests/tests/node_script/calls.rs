@@ -173,12 +173,6 @@ fn mysql_queries(ran: &Ran, library: &str, database: &MariaDb) -> Result<()> {
     Ok(())
 }
 
-/// Codes of the errors a call ended with.
-fn codes_of<'a>(told: &'a Told, call: &SpanEnded) -> Vec<&'a str> {
-    let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
-    errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect()
-}
-
 /// Each command is a span, whoever sends it: one by one, in pipelines and transactions.
 #[test]
 fn redis_commands_are_told() -> Result<()> {
@@ -252,43 +246,6 @@ fn memcached_commands_are_told() -> Result<()> {
         }
         Ok(())
     })
-}
-
-/// Each command is a span, more at a time than there are connections.
-#[test]
-fn mongodb_commands_are_told() -> Result<()> {
-    let commands = |major, libraries| {
-        let ran = with_script("mongodb.js", major, libraries)?.succeed()?;
-        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
-        let told = Told::by(&ran)?;
-        for (way, expected) in [
-            ("find", &["shop.orders.find"][..]),
-            ("cursor", &["shop.orders.find", "shop.orders.getMore"]),
-            ("insert", &["shop.orders.insert"]),
-            ("database", &["shop.$cmd.ping"]),
-            ("failed", &["shop.$cmd.nothing"]),
-        ] {
-            let calls = told.calls(&format!("/{way}"))?;
-            ensure!(calls.iter().map(|call| call.name.as_str()).eq(expected.iter().copied()), "{way}: {calls:?}");
-            for call in calls {
-                ensure!(call.source == "mongodb" && attribute(call, "db.namespace") == "shop", "{call:?}");
-                ensure!(call.name.ends_with(attribute(call, "db.operation.name")), "{call:?}");
-                let place = [attribute(call, "server.address"), attribute(call, "server.port")];
-                ensure!(place == ["127.0.0.1", &ran.result["mongo"].to_string()], "{call:?}");
-                ensure!(attribute(call, "network.local.port").parse::<u16>().is_ok(), "{call:?}");
-                ensure!((call.status == SpanStatus::Error) == (way == "failed"), "{way}: {call:?}");
-                ensure!(codes_of(&told, call) == if way == "failed" { vec!["59"] } else { vec![] }, "{way}");
-            }
-        }
-        for id in 0..40 {
-            let calls = told.calls(&format!("/many/{id}"))?;
-            let [call] = calls[..] else { anyhow::bail!("{id}: {calls:?}") };
-            ensure!(call.name == format!("shop.orders{id}.find"), "{id}: {call:?}");
-        }
-        Ok(())
-    };
-    on_each(commands)?;
-    on_newest(commands)
 }
 
 /// Each message that is sent in a request is a span, whatever `send` is given.

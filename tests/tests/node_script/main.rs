@@ -17,6 +17,7 @@ use apm_tests::{
 use serde_json::Value;
 
 mod calls;
+mod databases;
 mod harm;
 mod routes;
 mod settings;
@@ -115,4 +116,10 @@ fn route(request: &RequestEnded) -> &str {
         Some(Route::Named(name)) => name,
         _ => "",
     }
+}
+
+/// Codes of the errors a call ended with.
+fn codes_of<'a>(told: &'a Told, call: &SpanEnded) -> Vec<&'a str> {
+    let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
+    errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect()
 }

@@ -212,6 +212,9 @@ impl Tracer {
                 return;
             }
             Known::Announced { call, .. } => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
+            Known::Span(span) if activity::is_more_than_http(span) => {
+                return self.span_alone(pid, span, exchange.closed.time);
+            }
             Known::Span(span) => {
                 let context = span.context;
                 let parent = context.parent.map(|parent| (context.trace, parent, context.sampled));

@@ -42,6 +42,8 @@ const FILES: &[&str] = files![
     "library/redis.js",
     "library/memcached.js",
     "library/mongodb.js",
+    "library/tedious.js",
+    "library/elasticsearch.js",
     "library/ws.js",
     "lease.js",
     "attach.js",

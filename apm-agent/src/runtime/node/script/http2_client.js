@@ -11,11 +11,10 @@ function callHttp2 () {
   const prototype = Object.getPrototypeOf(session)
   session.destroy()
   hook(prototype, 'request', (session, args) => {
-    const transaction = current()
-    if (transaction === undefined) return
-    const span = new Span('http2', 'GET', transaction)
+    const span = spanOf('http2', 'GET')
+    if (span === undefined) return
     const [headers] = args
-    const ours = carried(transaction, span.id)
+    const ours = carried(span.transaction, span.id)
     if (Array.isArray(headers)) {
       if (headerIn(headers, 'traceparent') === undefined) args[0] = headers.concat(ours)
     } else if (!headers || headers.traceparent === undefined) {
@@ -30,7 +29,7 @@ let isFollowed = false
 
 function follow (span, stream) {
   const sent = stream.sentHeaders
-  span.name = sent[':method']
+  if (isOwn(span)) span.name = sent[':method']
   span.url = `${sent[':scheme']}://${sent[':authority']}${sent[':path']}`
   calledBy.set(stream, span)
   if (!isFollowed) {
