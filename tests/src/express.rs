@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     agent::Agent,
-    http,
     node::{Libraries, Major},
     place,
     postgres::Postgres,
@@ -16,6 +15,9 @@ use crate::{
 
 /// What the agent logs when its script is in a process.
 pub const LISTENING: &str = "a script in Node.js";
+
+/// How long one of many processes may take until the script is in it.
+const EACH: Duration = Duration::from_secs(6);
 
 /// Starts the service.
 ///
@@ -30,25 +32,31 @@ pub fn start(major: Major, database: &Postgres) -> Result<Program> {
 /// # Errors
 /// If it does not start.
 pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables: &[(&str, &str)]) -> Result<Program> {
-    let port = http::free_port()?;
     let mut command = Command::new(major.program());
     command.args(options).arg(place::app("node/web.js"));
-    command.env("NODE_PATH", Libraries::Older.modules()).env("PORT", port.to_string());
+    command.env("NODE_PATH", Libraries::Older.modules());
     let url = format!("postgres://postgres@127.0.0.1:{}/postgres", database.port());
     command.env("DATABASE_URL", url).envs(variables.iter().copied());
-    let mut program = Program::run(&format!("Node.js {}", major.0), &command, &[], port)?;
-    program.wait_until_open()?;
-    Ok(program)
+    Program::listening(&format!("Node.js {}", major.0), command)
 }
 
 /// Waits until the agent's script has come into so many processes since the agent began.
 ///
 /// # Errors
 /// If that takes too long.
-pub fn listens(agent: &Agent, processes: usize) -> Result<()> {
+pub fn is_in(agent: &Agent, processes: usize) -> Result<()> {
     let enough = || agent.output().matches(LISTENING).count() >= processes;
-    wait::until("the script to be in", wait::PATIENCE, || enough().then_some(())).with_context(|| agent.output())?;
+    let limit = wait::PATIENCE.max(EACH * u32::try_from(processes)?);
+    wait::until("the script to be in", limit, || enough().then_some(())).with_context(|| agent.output())
+}
+
+/// Waits until the script has come in, and what it tells is listened to.
+///
+/// # Errors
+/// If that takes too long.
+pub fn listens(agent: &Agent, processes: usize) -> Result<()> {
+    is_in(agent, processes)?;
     // The engine takes in that the script speaks at its next looks; what passes before is told by the wire.
-    thread::sleep(Duration::from_millis(500));
+    thread::sleep(Duration::from_millis(1500));
     Ok(())
 }

@@ -37,6 +37,8 @@ pub enum Libraries {
     Older,
     /// The newest majors; some need Node.js 20.
     Newer,
+    /// Still newer majors of a few.
+    Newest,
 }
 
 impl Libraries {
@@ -49,6 +51,7 @@ impl Libraries {
         place::node().join(match self {
             Libraries::Older => "older",
             Libraries::Newer => "newer",
+            Libraries::Newest => "newest",
         })
     }
 }

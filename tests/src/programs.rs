@@ -138,6 +138,17 @@ impl Program {
         Ok(Self { child: child.with_farewell(Signal::TERM, Duration::from_secs(5)), port })
     }
 
+    /// Runs a command that listens on the port in its variable `PORT`, and waits until it does; `name` is for messages.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn listening(name: &str, mut command: Command) -> Result<Self> {
+        let port = http::free_port()?;
+        let mut program = Self::run(name, command.env("PORT", port.to_string()), &[], port)?;
+        program.wait_until_open()?;
+        Ok(program)
+    }
+
     /// Waits until it listens.
     ///
     /// # Errors

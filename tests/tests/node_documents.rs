@@ -1,14 +1,18 @@
 //! What is sent of an Express service with a PostgreSQL pool that knows nothing of the agent, on every major of Node.js:
 //! decoded by Elastic's own decoder.
 
+use std::process::Command;
+
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     documents::{Documents, field, number, text},
     express, http,
     node::Major,
+    place,
     postgres::{DEBIAN_FOLDER, Postgres},
     programs::Program,
     turn::{Need, Turn},
+    wait,
     watch::Watch,
 };
 use serde_json::Value;
@@ -95,6 +99,10 @@ fn errors(documents: &Documents) -> Result<()> {
         let [error] = found.as_slice() else { anyhow::bail!("{path}: one error, not {found:?}") };
         let exception = field(error, "error.exception.0").or_else(|| field(error, "error.exception"));
         let exception = exception.context("an exception")?.to_string();
+        // Five lines around each frame whose file is there; the driver's error has frames of the driver only.
+        let line =
+            if path == "/throw" { "throw new TypeError('thrown on purpose')" } else { "new messages_1.DatabaseError(" };
+        ensure!(exception.contains(line), "{error}");
         ensure!(exception.contains(&message.replace('"', "\\\"")), "{error}");
     }
     ensure!(documents.errors().count() == 2, "{:?}", documents.errors().collect::<Vec<_>>());
@@ -145,5 +153,63 @@ fn switched_off_nothing_is_touched() -> Result<()> {
     let documents = watch.finish()?.documents;
     documents.request("/item/1")?;
     ensure!(!program.output().contains("Debugger"), "{}", program.output());
+    Ok(())
+}
+
+/// By name, or all of them by having no context: requests are named, and calls are what the wire shows.
+#[test]
+fn libraries_are_left_alone() -> Result<()> {
+    for option in ["--disable-instrumentations=pg", "--node-context=false"] {
+        let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+        let database = Postgres::start()?;
+        let program = express::start(Major(22), &database)?;
+        let mut watch = Watch::start(&["--pid", &program.pid().to_string(), option])?;
+        express::listens(watch.agent(), 1)?;
+        let log = watch.agent().output();
+        ensure!(log.contains("express 4.") && (log.contains("pg 8.") == option.contains("context")), "{option}: {log}");
+        ask(&program, "/item/1", 200)?;
+        let documents = watch.finish()?.documents;
+        let request = documents.request("/item/1")?;
+        ensure!(text(request, "transaction.name") == "GET /item/:id", "{option}: {request}");
+        ensure!(documents.spans_of(request).count() == 0, "{option}: {}", documents.summary());
+        let statements = documents.spans().filter(|span| text(span, "span.db.statement") == "SELECT 1 AS id").count();
+        ensure!(statements == 1, "{option}: {}", documents.summary());
+    }
+    Ok(())
+}
+
+#[test]
+fn worker_threads_are_followed() -> Result<()> {
+    for major in Major::ALL {
+        let Some(_turn) = Turn::take(&[Need::NodeMajors]) else { return Ok(()) };
+        worker_threads(major).with_context(|| format!("on Node.js {}", major.0))?;
+    }
+    Ok(())
+}
+
+fn worker_threads(major: Major) -> Result<()> {
+    let ports = [("before", http::free_port()?), ("later", http::free_port()?)];
+    let mut command = Command::new(major.program());
+    command.arg(place::app("node/workers.js"));
+    command.env("WORKER_PORT", ports[0].1.to_string()).env("LATER_PORT", ports[1].1.to_string());
+    let program = Program::listening(&format!("Node.js {}", major.0), command)?;
+    wait::until("the worker", wait::PATIENCE, || http::is_open(ports[0].1).then_some(()))?;
+    let mut watch = Watch::process(program.pid())?;
+    express::listens(watch.agent(), 1)?;
+    ask(&program, "/begin", 200)?;
+    for (name, port) in ports {
+        let ready = || http::get(port, "/ready").is_ok_and(|answer| answer.text() == "true");
+        wait::until("the script in the worker", wait::PATIENCE, || ready().then_some(()))?;
+        let answer = http::get(port, &format!("/work/{name}"))?;
+        ensure!(answer.text() == format!("/item/{name}"), "{answer:?}");
+    }
+    let documents = watch.finish()?.documents;
+    for (name, _) in ports {
+        let call = spans_of(&documents, &format!("/work/{name}"))?;
+        let [call] = call.as_slice() else { anyhow::bail!("one span, not {call:?}") };
+        let called = documents.request(&format!("/item/{name}"))?;
+        ensure!(text(called, "parent.id") == text(call, "span.id"), "{called}");
+        ensure!(text(called, "trace.id") == text(call, "trace.id"), "{called}");
+    }
     Ok(())
 }

@@ -102,7 +102,7 @@ fn unpack_dotnet() -> Result<()> {
 }
 
 /// What npm installs, each in a folder of its own of `tests/apps/node-script`: Node.js itself, and libraries.
-const NODE: [&str; 3] = ["majors", "older", "newer"];
+const NODE: [&str; 4] = ["majors", "older", "newer", "newest"];
 
 /// Installs every Node.js and the libraries of its tests, as their lock files say.
 fn install_node() -> Result<()> {

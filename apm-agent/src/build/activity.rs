@@ -39,6 +39,11 @@ pub fn is_transaction(ended: &SpanEnded) -> bool {
     ended.remote_parent || ended.context.parent.is_none()
 }
 
+/// The span says more of the call than the wire does, which sees HTTP.
+pub fn is_more_than_http(ended: &SpanEnded) -> bool {
+    node::is_more_than_http(ended)
+}
+
 /// The span as a transaction. `sample_rate` is that of its trace.
 pub fn transaction(ended: &SpanEnded, start: EpochMicros, sample_rate: Option<f64>, rules: &Rules) -> Transaction {
     let attributes = Attributes(&ended.attributes);

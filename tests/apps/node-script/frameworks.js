@@ -1,5 +1,5 @@
 'use strict'
-// Routes and errors of Fastify, Koa and hapi.
+// Routes and errors of Fastify, Koa, hapi and restify.
 
 const http = require('http')
 
@@ -53,7 +53,19 @@ async function hapi (load) {
   return [server.info.port, () => server.stop({ timeout: 1 })]
 }
 
-const frameworks = { fastify, koa, hapi }
+async function restify (load) {
+  const server = load('restify').createServer()
+  const thrown = error => (request, response, next) => next(error)
+  server.get('/items/:id', (request, response, next) => { response.send('ok'); next() })
+  server.get('/shops/:shop/orders/:order', async (request, response) => { await null; response.send('ok') })
+  server.get('/boom/async', async () => { throw new TypeError('async') })
+  server.get('/boom/sent', thrown(new RangeError('sent')))
+  server.get('/boom/handled', thrown(Object.assign(new Error('handled'), { statusCode: 418 })))
+  await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
+  return [server.address().port, () => server.close()]
+}
+
+const frameworks = { fastify, koa, hapi, restify }
 
 module.exports = async ({ load, attach, get }) => {
   const [port, close] = await frameworks[process.env.FRAMEWORK](load)

@@ -1,7 +1,8 @@
 'use strict'
-// Servers of HTTP/2: streams, and requests made around them. A secure one serves HTTP/1, too.
+// Servers of HTTP/2: streams, and requests made around them. A secure one serves HTTP/1, too. And its clients.
 
 const fs = require('fs')
+const http = require('http')
 const http2 = require('http2')
 const https = require('https')
 
@@ -19,6 +20,11 @@ module.exports = async ({ attach, listen, get, echo }) => {
   const down = await listen(echo())
   const streams = http2.createServer()
   streams.on('stream', async (stream, headers) => {
+    if (headers[':path'] === '/reset') return stream.on('error', () => {}).close(http2.constants.NGHTTP2_INTERNAL_ERROR)
+    if (headers[':path'] === '/called' || headers[':path'] === '/') {
+      stream.respond({ ':status': 201 })
+      return stream.end(JSON.stringify(headers))
+    }
     await get(down, '/down')
     stream.respond({ ':status': 201 })
     stream.end('ok')
@@ -42,8 +48,24 @@ module.exports = async ({ attach, listen, get, echo }) => {
     await ask(secure, '/request'),
     (await get(ports[1], '/old', { module: https, agent: undefined, rejectUnauthorized: false })).status
   ]
+  // Calls in a request, on a session that is there already.
+  const ways = {
+    object: () => plain.request({ ':path': '/called', a: 'b' }),
+    none: () => plain.request(),
+    own: () => plain.request({ ':path': '/called', traceparent: `00-${'a'.repeat(32)}-${'b'.repeat(16)}-00` }),
+    reset: () => plain.request({ ':path': '/reset' })
+  }
+  const front = http.createServer((request, response) => {
+    const stream = ways[request.url.slice(1)]()
+    let text = ''
+    stream.setEncoding('utf8').on('data', piece => { text += piece }).on('error', () => response.end('null')).on('end', () => response.end(text))
+    stream.end()
+  })
+  const asking = await listen(front)
+  const answers = {}
+  for (const way of Object.keys(ways)) answers[way] = (await get(asking, `/${way}`)).body
   plain.close()
   secure.close()
   await new Promise(resolve => setTimeout(resolve, 20))
-  return { status, statuses }
+  return { status, statuses, answers, down: ports[0] }
 }

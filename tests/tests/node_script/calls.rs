@@ -173,12 +173,6 @@ fn mysql_queries(ran: &Ran, library: &str, database: &MariaDb) -> Result<()> {
     Ok(())
 }
 
-/// Codes of the errors a call ended with.
-fn codes_of<'a>(told: &'a Told, call: &SpanEnded) -> Vec<&'a str> {
-    let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
-    errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect()
-}
-
 /// Each command is a span, whoever sends it: one by one, in pipelines and transactions.
 #[test]
 fn redis_commands_are_told() -> Result<()> {
@@ -186,7 +180,7 @@ fn redis_commands_are_told() -> Result<()> {
         return Ok(());
     }
     let server = Redis::start()?;
-    on_each(|major, libraries| {
+    let commands = |major, libraries| {
         let scenario = with_script("redis.js", major, libraries)?.variable("REDISPORT", server.port());
         let ran = scenario.succeed()?;
         ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
@@ -217,7 +211,9 @@ fn redis_commands_are_told() -> Result<()> {
             }
         }
         Ok(())
-    })
+    };
+    on_each(commands)?;
+    on_newest(commands)
 }
 
 /// Each command on memcached is a span with its key.
@@ -248,6 +244,23 @@ fn memcached_commands_are_told() -> Result<()> {
                 ensure!((call.status == SpanStatus::Error) == (way == "incr"), "a text cannot be counted up: {call:?}");
             }
         }
+        Ok(())
+    })
+}
+
+/// Each message that is sent in a request is a span, whatever `send` is given.
+#[test]
+fn web_socket_messages_are_told() -> Result<()> {
+    on_each(|major, libraries| {
+        let ran = with_script("ws.js", major, libraries)?.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for way in ["plain", "options", "callback", "both"] {
+            let [call] = told.calls(&format!("/{way}"))?[..] else { anyhow::bail!("{:?}", told.calls(way)?) };
+            ensure!(call.source == "ws" && call.name == "Send WebSocket Message", "{call:?}");
+            ensure!(call.status == SpanStatus::Ok, "{call:?}");
+        }
+        ensure!(told.spans().filter(|span| span.source == "ws").count() == 4, "what cannot be sent is none");
         Ok(())
     })
 }

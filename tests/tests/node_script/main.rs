@@ -16,6 +16,7 @@ use apm_tests::{
 use serde_json::Value;
 
 mod calls;
+mod databases;
 mod harm;
 mod routes;
 mod settings;
@@ -33,6 +34,17 @@ fn on_each(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
         for libraries in [Some(Libraries::Older), newer].into_iter().flatten() {
             test(major, libraries).with_context(|| format!("Node.js {} with {libraries:?} libraries", major.0))?;
         }
+    }
+    Ok(())
+}
+
+/// Runs a test with the newest libraries, in the majors that all of them run in.
+fn on_newest(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
+    if !turn::can_run(NEEDS) {
+        return Ok(());
+    }
+    for major in Major::ALL.into_iter().filter(|major| *major >= Major(22)) {
+        test(major, Libraries::Newest).with_context(|| format!("Node.js {} with the newest libraries", major.0))?;
     }
     Ok(())
 }
@@ -103,4 +115,10 @@ fn route(request: &RequestEnded) -> &str {
         Some(Route::Named(name)) => name,
         _ => "",
     }
+}
+
+/// Codes of the errors a call ended with.
+fn codes_of<'a>(told: &'a Told, call: &SpanEnded) -> Vec<&'a str> {
+    let errors = told.errors().filter(|threw| threw.context.is_some_and(|at| at.span == call.context.span));
+    errors.map(|threw| threw.thrown.code.as_deref().unwrap_or_default()).collect()
 }

@@ -1,7 +1,9 @@
 //! What the settings say is done, and what is too long or odd is cut.
 
+use std::collections::HashSet;
+
 use super::*;
-use apm_agent::bridge::RequestFacts;
+use apm_agent::bridge::{Context, RequestFacts};
 use apm_tests::tls::Certificate;
 
 const NEEDS: &[Need] = &[Need::NodeMajors, Need::Program("openssl")];
@@ -61,6 +63,8 @@ fn metrics(told: &Told) -> Result<()> {
         ("nodejs.requests.active", 0.0, 100.0),
         ("nodejs.eventloop.delay.avg.ms", 0.0, 10_000.0),
         ("nodejs.eventloop.utilization", 0.0, 1.0),
+        ("nodejs.gc.count", 0.0, 1e6),
+        ("nodejs.gc.time", 0.0, 1e6),
         ("nodejs.memory.heap.allocated.bytes", 1e6, 1e9),
         ("nodejs.memory.heap.used.bytes", 1e6, 1e9),
         ("nodejs.memory.external.bytes", 1e3, 1e9),
@@ -76,6 +80,9 @@ fn metrics(told: &Told) -> Result<()> {
     ensure!(busiest > 0.5, "the loop was busy for 100 ms: {busiest}");
     let latest = values("nodejs.eventloop.delay.avg.ms").into_iter().fold(0.0, f64::max);
     ensure!(latest > 0.0, "and so timers came late");
+    for name in ["nodejs.gc.count", "nodejs.gc.time"] {
+        ensure!(values(name).iter().sum::<f64>() > 0.0, "{name}: what was thrown away was collected");
+    }
     Ok(())
 }
 
@@ -137,13 +144,66 @@ fn http2_is_told_whole() -> Result<()> {
             let request = told.request(target).with_context(|| format!("Node.js {}", major.0))?;
             let facts = request.facts.as_ref().context("facts")?;
             ensure!((facts.scheme.as_str(), facts.protocol.as_str()) == (scheme, protocol), "{facts:?}");
-            ensure!(facts.status == Some(status) && facts.method == "GET" && request.remote_port != 0, "{request:?}");
+            ensure!(facts.status == Some(status) && facts.method == "GET" && request.remote_port == 0, "{request:?}");
             ensure!(header(facts, "Host").is_some_and(|host| host.starts_with("127.0.0.1:")), "{facts:?}");
             ensure!(facts.headers.iter().all(|(name, _)| !name.starts_with(':')), "{facts:?}");
             ensure!(told.calls(target)?.len() == 1, "{target}: {:?}", told.calls(target)?);
         }
         let context = told.request("/stream?a=b")?.context.context("a context")?;
         ensure!(context.trace.to_string() == "1".repeat(32), "{context:?}");
+        http2_calls(&ran, &told).with_context(|| format!("calls on Node.js {}", major.0))?;
     }
+    Ok(())
+}
+
+fn http2_calls(ran: &Ran, told: &Told) -> Result<()> {
+    let ways = [("object", "/called"), ("none", "/"), ("own", "/called"), ("reset", "/reset")];
+    let calls: Vec<_> = told.spans().filter(|span| span.source == "http2").collect();
+    ensure!(calls.len() == ways.len(), "{calls:?}");
+    for ((way, path), call) in ways.into_iter().zip(calls) {
+        let of_call = |context: &Context| call.context.parent == Some(context.span);
+        let request = told.requests().filter_map(|request| request.context).find(of_call).context("its request")?;
+        ensure!(attribute(call, "http.request.method") == "GET", "{call:?}");
+        ensure!(attribute(call, "url.full") == format!("http://127.0.0.1:{}{path}", ran.result["down"]), "{call:?}");
+        ensure!((attribute(call, "http.response.status_code") == "201") == (way != "reset"), "{way}: {call:?}");
+        let carried = &ran.result["answers"][way]["traceparent"];
+        let ours = format!("00-{}-{}-01", request.trace, call.context.span);
+        let own = || carried.as_str().is_some_and(|carried| carried.starts_with("00-aaaa"));
+        ensure!(way == "reset" || *carried == ours || way == "own" && own(), "{way}: {carried}");
+    }
+    Ok(())
+}
+
+/// Each thread of JavaScript has a script of its own, whenever it comes, and all go together.
+#[test]
+fn workers_are_followed() -> Result<()> {
+    if !turn::can_run(NEEDS) {
+        return Ok(());
+    }
+    for major in Major::ALL {
+        let ran = with_script("workers.js", major, Libraries::Older)?.succeed()?;
+        workers(&ran).with_context(|| format!("Node.js {}: {}", major.0, ran.output))?;
+    }
+    Ok(())
+}
+
+fn workers(ran: &Ran) -> Result<()> {
+    ensure!(ran.result["same"] == true && ran.result["held"] == 4, "{}", ran.result);
+    let told = Told::by(ran)?;
+    let mut connections = Vec::new();
+    for name in ["before", "after", "inner"] {
+        ensure!(ran.result["answers"][name] == name);
+        let target = format!("/call/{name}");
+        let request = told.request(&target)?;
+        let [call] = told.calls(&target)?[..] else { anyhow::bail!("{name}: {:?}", told.calls(&target)?) };
+        ensure!(attribute(call, "http.response.status_code") == "200", "{call:?}");
+        connections.extend(request.ordinal.as_ref().map(|(connection, _)| connection));
+        let served =
+            told.requests().filter(|served| served.context.is_some_and(|at| at.parent == Some(call.context.span)));
+        ensure!(served.count() == 1, "the main thread serves the call");
+    }
+    // Those that are older than a worker's script have no number.
+    let unlike: HashSet<_> = connections.iter().collect();
+    ensure!(unlike.len() == connections.len(), "the same number in two threads is not the same: {connections:?}");
     Ok(())
 }

@@ -22,19 +22,30 @@ enum Speaks {
     Sql(&'static str),
     Redis,
     Memcached,
+    Mongo,
+    Elasticsearch,
+    WebSocket,
 }
 
 /// The script's names of libraries.
 const LIBRARIES: &[(&str, Speaks)] = &[
     ("http", Speaks::Http),
     ("undici", Speaks::Http),
+    ("http2", Speaks::Http),
     ("pg", Speaks::Sql("postgresql")),
     ("mysql", Speaks::Sql("mysql")),
     ("mysql2", Speaks::Sql("mysql")),
     ("ioredis", Speaks::Redis),
     ("redis", Speaks::Redis),
     ("memcached", Speaks::Memcached),
+    ("mongodb", Speaks::Mongo),
+    ("tedious", Speaks::Sql("mssql")),
+    ("elasticsearch", Speaks::Elasticsearch),
+    ("ws", Speaks::WebSocket),
 ];
+
+/// What stands behind the name of a statement that is only prepared (SQL Server).
+const PREPARE: &str = " (prepare)";
 
 /// `None`: the source is not one of them.
 pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
@@ -45,6 +56,39 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
         Speaks::Sql(system) => Some(query(ended, attributes, system)),
         Speaks::Redis => Some(command(ended, attributes, "redis", "query")),
         Speaks::Memcached => Some(command(ended, attributes, "memcached", attributes.operation().unwrap_or_default())),
+        Speaks::Mongo => Some(command(ended, attributes, "mongodb", attributes.operation().unwrap_or_default())),
+        Speaks::Elasticsearch => Some(search(ended, attributes)),
+        Speaks::WebSocket => Some(message(ended)),
+    }
+}
+
+/// A library that makes its calls by HTTP says more of them than their HTTP does.
+pub(super) fn is_more_than_http(ended: &SpanEnded) -> bool {
+    let speaks = LIBRARIES.iter().find(|(library, _)| *library == ended.source).map(|(_, speaks)| speaks);
+    matches!(speaks, Some(Speaks::Elasticsearch))
+}
+
+/// A request of Elasticsearch: its path is the name, and the body of a search the statement.
+fn search(ended: &SpanEnded, attributes: Attributes<'_>) -> Parts {
+    let parts = command(ended, attributes, "elasticsearch", "request");
+    let http = attributes.url().map(|url| HttpCall {
+        url: url.to_owned(),
+        method: attributes.method().unwrap_or_default().to_owned(),
+        status: attributes.http_status(),
+    });
+    Parts { http, ..parts }
+}
+
+/// A message is sent on a connection that may be anybody's: where to is not told.
+fn message(ended: &SpanEnded) -> Parts {
+    let target = ServiceTarget { kind: "send".into(), name: None };
+    Parts {
+        name: name(ended),
+        kind: "websocket",
+        subtype: "send".into(),
+        outcome: outcome(status(ended)),
+        destination: Destination { target, ..Destination::default() },
+        ..Parts::default()
     }
 }
 
@@ -85,13 +129,19 @@ fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) ->
         user: attributes.db_user().map(str::to_owned),
         rows_affected: None,
     };
-    database(ended, attributes, system, signature.unwrap_or_else(|| name(ended)), "query", db)
+    let mut called = signature.unwrap_or_else(|| name(ended));
+    if ended.name.ends_with(PREPARE) && !called.ends_with(PREPARE) {
+        called.push_str(PREPARE);
+    }
+    database(ended, attributes, system, called, "query", db)
 }
 
-/// Of a command no more is told than the script does: of Redis its name, of memcached its key, too.
+/// Of a command no more is told than the script does: of Redis its name, of memcached its key, too, of MongoDB its
+/// database.
 fn command(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str, action: &str) -> Parts {
-    let statement = attributes.statement().map(str::to_owned);
-    let db = DbContext { instance: None, statement, kind: Cow::Borrowed(system), user: None, rows_affected: None };
+    let statement = attributes.statement().map(|text| truncate(text, LONG_FIELD).into_owned());
+    let instance = attributes.db_instance(system).map(str::to_owned);
+    let db = DbContext { instance, statement, kind: Cow::Borrowed(system), user: None, rows_affected: None };
     database(ended, attributes, system, name(ended), action, db)
 }
 

@@ -389,4 +389,37 @@ fn calls_of_node_are_those_of_elastics_agent() {
     let span = of("memcached", SpanStatus::Error, &command);
     assert_eq!((span.action.as_str(), span.outcome), ("get", Outcome::Failure));
     assert_eq!(span.db.and_then(|db| db.statement).as_deref(), Some("get a"));
+
+    let command = [("db.namespace", "shop"), ("db.operation.name", "find"), ("server.address", "db")];
+    let span = of("mongodb", SpanStatus::Ok, &command);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "mongodb", "find"));
+    assert_eq!(destination::resource("db", &span.destination.target), "mongodb/shop");
+    assert_eq!(span.db.and_then(|db| db.instance).as_deref(), Some("shop"));
+
+    let span = of("ws", SpanStatus::Ok, &[]);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("websocket", "send", ""));
+    assert_eq!((span.destination.target.kind.as_str(), span.destination.address), ("send", None));
+
+    let query = [
+        ("db.query.text", "SELECT name FROM items"),
+        ("db.namespace", "shop"),
+        ("server.address", "db"),
+        ("server.port", "1433"),
+    ];
+    let span = of("tedious", SpanStatus::Ok, &query);
+    assert_eq!((span.name.as_str(), span.subtype.as_ref()), ("SELECT FROM items", "mssql"));
+    assert_eq!(destination::resource("db", &span.destination.target), "mssql/shop");
+
+    let search = [
+        ("http.request.method", "GET"),
+        ("url.full", "http://es:9200/shop/_search"),
+        ("http.response.status_code", "200"),
+        ("db.query.text", "{}"),
+        ("server.address", "es"),
+    ];
+    let span = of("elasticsearch", SpanStatus::Ok, &search);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "elasticsearch", "request"));
+    assert_eq!(destination::resource("db", &span.destination.target), "elasticsearch");
+    assert_eq!(span.http.map(|http| (http.url, http.status)), Some(("http://es:9200/shop/_search".into(), Some(200))));
+    assert_eq!(span.db.and_then(|db| db.statement).as_deref(), Some("{}"));
 }

@@ -211,6 +211,9 @@ impl Tracer {
         }
         let (context, id) = match &known {
             Known::Announced { call, .. } => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
+            Known::Span(span) if activity::is_more_than_http(span) => {
+                return self.span_alone(pid, span, exchange.closed.time);
+            }
             Known::Span(span) => {
                 let context = span.context;
                 let parent = context.parent.map(|parent| (context.trace, parent, context.sampled));

@@ -13,10 +13,11 @@ use super::{
     guard::{self, Refusal},
     lease::Lease,
     script::{self, ScriptSettings, Status},
+    source::Sources,
     telling::Telling,
 };
 use crate::{
-    bridge::Detail,
+    bridge::{Detail, Said},
     config::BridgeSwitches,
     exchange::Nanos,
     kernel::Tools,
@@ -82,7 +83,7 @@ impl Bridge for Script {
             let _channel = tools.open_channel(line.pid, fd).map_err(|failure| failure.to_string())?;
             line.began(Detail { requests: true, statements: true, connections: true });
             tell(line.pid, &status);
-            if listen(kit, line, &mut lease) == Left::Ended {
+            if listen(process, kit, line, &mut lease) == Left::Ended {
                 return Ok(());
             }
             std::thread::sleep(PAUSE);
@@ -130,6 +131,8 @@ fn wanted(settings: &BridgeSettings, lease_port: u16) -> ScriptSettings {
         flush_ms: FLUSH_MS,
         sample_rate: settings.sample_rate,
         metrics_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
+        context: settings.node_context,
+        off: settings.left_alone.clone(),
         ..ScriptSettings::default()
     }
 }
@@ -153,8 +156,8 @@ enum Left {
     Gone,
 }
 
-fn listen(kit: &Kit, line: &mut Line, lease: &mut Lease) -> Left {
-    let mut ear = Ear::default();
+fn listen(process: &Process, kit: &Kit, line: &mut Line, lease: &mut Lease) -> Left {
+    let mut ear = Ear { telling: Telling::default(), threads: BTreeMap::new(), sources: Sources::of(process) };
     let mut held = false;
     loop {
         let read = kit.inbox.recv_timeout(READ);
@@ -180,16 +183,22 @@ fn listen(kit: &Kit, line: &mut Line, lease: &mut Lease) -> Left {
 }
 
 /// Hears what the threads of a process write.
-#[derive(Default)]
-struct Ear {
+struct Ear<'a> {
     telling: Telling,
+    sources: Sources<'a>,
     /// When each thread wrote last: it has said everything until then.
     threads: BTreeMap<u32, Nanos>,
 }
 
-impl Ear {
+impl Ear<'_> {
     fn hear(&mut self, batch: &Batch, line: &mut Line) {
-        self.telling.told(&batch.bytes, &mut |time, said| line.say(time, said));
+        let sources = &mut self.sources;
+        self.telling.told(&batch.bytes, &mut |time, mut said| {
+            if let Said::Threw(threw) = &mut said {
+                sources.quote(&mut threw.thrown.frames);
+            }
+            line.say(time, said);
+        });
         line.lost(std::mem::take(&mut self.telling.lost));
         self.threads.insert(batch.tid, batch.time);
         self.threads.retain(|_, wrote| batch.time.saturating_sub(*wrote) < SILENT);

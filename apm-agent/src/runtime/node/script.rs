@@ -25,19 +25,26 @@ const FILES: &[&str] = files![
     "http_server.js",
     "http2_server.js",
     "http_client.js",
+    "http2_client.js",
     "undici.js",
     "metrics.js",
+    "workers.js",
     "libraries.js",
     "library/express.js",
     "library/fastify.js",
     "library/koa.js",
     "library/hapi.js",
+    "library/restify.js",
     "library/pg.js",
     "library/mysql2.js",
     "library/mysql.js",
     "library/ioredis.js",
     "library/redis.js",
     "library/memcached.js",
+    "library/mongodb.js",
+    "library/tedious.js",
+    "library/elasticsearch.js",
+    "library/ws.js",
     "lease.js",
     "attach.js",
 ];
@@ -130,6 +137,8 @@ struct Given<'a> {
     build: String,
     /// `tracestate` of a trace that begins in the process and is recorded.
     tracestate: String,
+    /// Under what name stack traces show it.
+    source: &'static str,
     /// Names of attributes; their place is their code.
     attributes: &'a [&'static str],
 }
@@ -139,11 +148,11 @@ struct Given<'a> {
 /// Evaluated where a script is already, it takes over when it would do something else, and else only takes the new lease.
 pub fn expression(settings: &ScriptSettings) -> String {
     let tracestate = trace_context::format_tracestate(settings.sample_rate);
-    let given = Given { settings, build: build(settings), tracestate, attributes: ATTRIBUTES };
+    let given = Given { settings, build: build(settings), tracestate, source: SOURCE, attributes: ATTRIBUTES };
     let given = serde_json::to_string(&given).unwrap_or_default();
     let script = FILES.concat();
     format!(
-        "(function (require, settings) {{ 'use strict'\n{script}\n}})(typeof require === 'function' ? require : \
+        "(function script (require, settings) {{ 'use strict'\n{script}\n}})(typeof require === 'function' ? require : \
          undefined, {given})\n//# sourceURL={SOURCE}\n"
     )
 }

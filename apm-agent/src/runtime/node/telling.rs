@@ -42,7 +42,7 @@ impl Telling {
         for record in batch.records() {
             number = number.wrapping_add(1);
             match record {
-                Some(record) => tell(&record, say),
+                Some(record) => tell(&record, batch.thread, say),
                 None => self.lost += 1,
             }
         }
@@ -53,9 +53,9 @@ impl Telling {
     }
 }
 
-fn tell(record: &Record<'_>, say: &mut dyn FnMut(Nanos, Said)) {
+fn tell(record: &Record<'_>, thread: u32, say: &mut dyn FnMut(Nanos, Said)) {
     match record {
-        Record::Request(request) => say(request.ended, Said::RequestEnded(Box::new(request_ended(request)))),
+        Record::Request(request) => say(request.ended, Said::RequestEnded(Box::new(request_ended(request, thread)))),
         Record::Span(span) => say(span.ended, Said::SpanEnded(Box::new(span_ended(span)))),
         Record::Error(failure) => say(failure.time, Said::Threw(Box::new(threw(failure)))),
         Record::Metrics { time, samples } => {
@@ -65,16 +65,23 @@ fn tell(record: &Record<'_>, say: &mut dyn FnMut(Nanos, Said)) {
     }
 }
 
-fn request_ended(request: &Request<'_>) -> RequestEnded {
+fn request_ended(request: &Request<'_>, thread: u32) -> RequestEnded {
     RequestEnded {
         context: Some(request.context),
-        remote_port: request.port,
-        ordinal: request.ordinal.map(|(connection, number)| (connection.to_string(), number.into())),
+        remote_port: if request.facts.as_ref().is_some_and(is_hidden) { 0 } else { request.port },
+        // Each thread counts its own connections.
+        ordinal: request.ordinal.map(|(connection, number)| (format!("{thread}/{connection}"), number.into())),
         began: Some(request.began),
         route: some(request.route).map(Route::Named),
         exception: None,
         facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts))),
     }
+}
+
+/// What the wire does not show is not looked for there: a peer may have two connections from one port, to a server's port
+/// for TLS and to its other.
+fn is_hidden(facts: &Facts<'_>) -> bool {
+    facts.scheme == "https" || facts.protocol.starts_with("HTTP/2")
 }
 
 fn request_facts(facts: &Facts<'_>) -> RequestFacts {

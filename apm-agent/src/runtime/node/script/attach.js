@@ -1,6 +1,6 @@
 // The end of the function that begin.js begins: everything or nothing.
 
-const CORE = { http: [serveHttp, callHttp], http2: [serveHttp2], undici: [callUndici] }
+const CORE = { http: [serveHttp, callHttp], http2: [serveHttp2, callHttp2], undici: [callUndici] }
 
 function attach () {
   openChannel()
@@ -12,6 +12,7 @@ function attach () {
   watchErrors()
   watchModules()
   measure()
+  watchWorkers()
   Object.defineProperty(globalThis, KEY, { value: { build: settings.build, again, detach }, configurable: true })
   undo.push(() => delete globalThis[KEY])
   active = true
@@ -31,8 +32,11 @@ function detach () {
 // An agent finds us here already.
 function again (fresh) {
   settings.lease_port = fresh.lease_port
+  // A worker's script may be older than that of the main thread, whose descriptor it uses.
+  if (fresh.fd !== undefined) fd = settings.fd = fresh.fd
   endLease()
   holdLease()
+  enterAll()
   return status()
 }
 

@@ -1,4 +1,4 @@
-// The files of this folder are joined into one function, `(function (require, settings) { … })`, that the agent
+// The files of this folder are joined into one function, `(function script (require, settings) { … })`, that the agent
 // evaluates in a process that runs; script.rs holds their order. This is its beginning and `attach.js` its end. What
 // stands between them defines functions and constants, and changes nothing.
 

@@ -17,10 +17,29 @@ function run (transaction, work) {
 // Runs our own work: what it leaves running belongs to no request.
 function outside (work) { return store.exit(work) }
 
+// In the place of a transaction: a span whose library makes calls by others. They are not told, and carry its id.
+class Cover {
+  constructor (span) { this.span = span }
+}
+
+function cover (span, work) { return run(new Cover(span), work) }
+
+// The span that covers what runs now.
+function covering () {
+  const held = settings.context ? store.getStore() : undefined
+  return held instanceof Cover ? held.span : undefined
+}
+
+// What an error that nobody catches belongs to.
+function concerned () {
+  const held = store.getStore()
+  return held instanceof Cover ? held.span.transaction : held
+}
+
 // The transaction a span would belong to.
 function current () {
   const transaction = settings.context ? store.getStore() : undefined
-  if (transaction === undefined) return undefined
+  if (transaction === undefined || transaction instanceof Cover) return undefined
   return transaction.ended === 0 || now() - transaction.ended < LINGER ? transaction : undefined
 }
 

@@ -46,7 +46,7 @@ function watchErrors () {
   const uncaught = error => {
     if (!active) return
     try {
-      tellError(error, process.listenerCount('uncaughtException') > 0, store.getStore())
+      tellError(error, process.listenerCount('uncaughtException') > 0, concerned())
       flush()
     } catch (failure) {
       bug(failure)
@@ -60,7 +60,7 @@ function watchErrors () {
     const heard = Reflect.apply(original, this, arguments)
     if (active) {
       try {
-        if (event === 'unhandledRejection' && heard) tellError(first, true, store.getStore())
+        if (event === 'unhandledRejection' && heard) tellError(first, true, concerned())
         else if (event === 'exit') flush()
       } catch (error) {
         bug(error)

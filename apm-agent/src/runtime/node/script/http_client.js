@@ -7,13 +7,12 @@ const calls = notes()
 function callHttp () {
   const { prototype } = http.ClientRequest
   hook(prototype, '_storeHeader', (request, args) => {
-    const transaction = current()
-    if (transaction === undefined || calls.get(request)) return
-    const span = new Span('http', request.method, transaction)
+    const span = calls.get(request) ? undefined : spanOf('http', request.method)
+    if (span === undefined) return
     const host = textOf(request.getHeader('host')) || headerIn(args[1], 'host') || request.host
     span.url = `${request.protocol}//${host}${request.path}`
     calls.set(request, span)
-    carry(request, args, carried(transaction, span.id))
+    carry(request, args, carried(span.transaction, span.id))
   })
   patch(prototype, 'emit', original => function (event, first) {
     if (active) {
@@ -22,6 +21,15 @@ function callHttp () {
     return Reflect.apply(original, this, arguments)
   })
 }
+
+// The span of a call that is about to be made: one of its own, or that of the library which makes it for its own.
+function spanOf (library, method) {
+  const transaction = current()
+  return transaction ? new Span(library, method, transaction) : covering()
+}
+
+// It is of this library, not of one that covers it.
+function isOwn (span) { return span.library === 'http' || span.library === 'undici' || span.library === 'http2' }
 
 function textOf (header) { return header === undefined ? undefined : String(header) }
 
@@ -70,6 +78,7 @@ function progress (request, event, first) {
 }
 
 function endCall (span, error) {
+  if (!isOwn(span)) return
   const failed = error !== undefined || span.status === undefined || span.status >= 400
   span.end(failed, error, [
     ATTRIBUTE['http.request.method'], span.name,

@@ -29,7 +29,13 @@ let device
 let timer
 
 function openChannel () {
-  fd = openSync(settings.output || '/dev/null', settings.output ? 'a' : 'r+')
+  // Threads share descriptors, and the agent knows only one of ours.
+  if (settings.fd === undefined) {
+    fd = openSync(settings.output || '/dev/null', settings.output ? 'a' : 'r+')
+    undo.push(closeChannel)
+  } else {
+    fd = settings.fd
+  }
   const { dev, ino } = fstatSync(fd)
   device = { dev, ino }
   buffer.write('APMN', 0, 'latin1')
@@ -37,17 +43,21 @@ function openChannel () {
   buffer[5] = 0
   buffer.writeUInt32LE(builtin('worker_threads').threadId, 12)
   timer = setTimeout(flush, settings.flush_ms).unref()
-  undo.push(() => {
-    clearTimeout(timer)
-    if (isOurs()) closeSync(fd)
-    fd = -1
-  })
+  undo.push(() => clearTimeout(timer))
+}
+
+function closeChannel () {
+  const ours = fd
+  fd = -1
+  const close = () => { if (isOurs(ours)) closeSync(ours) }
+  if (workers.size > 0) setTimeout(close, FAREWELL).unref()
+  else close()
 }
 
 // The application may have closed every descriptor it does not know, and have got our number for a file of its own.
-function isOurs () {
+function isOurs (descriptor) {
   try {
-    const { dev, ino } = fstatSync(fd)
+    const { dev, ino } = fstatSync(descriptor)
     return dev === device.dev && ino === device.ino
   } catch {
     return false
@@ -64,7 +74,7 @@ function flush () {
   position = HEAD
   records = 0
   try {
-    if (isOurs()) writeSync(fd, buffer, 0, length)
+    if (isOurs(fd)) writeSync(fd, buffer, 0, length)
     else setImmediate(detach)
   } catch (error) {
     bug(error)

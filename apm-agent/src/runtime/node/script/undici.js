@@ -3,13 +3,12 @@
 function callUndici () {
   const spans = new WeakMap()
   subscribe('undici:request:create', ({ request }) => {
-    const transaction = current()
-    if (transaction === undefined) return
-    const span = new Span('undici', request.method, transaction)
+    const span = spanOf('undici', request.method)
+    if (span === undefined) return
     span.url = `${request.origin}${request.path}`
     spans.set(request, span)
     if (!sendsTraceparent(request.headers)) {
-      const headers = carried(transaction, span.id)
+      const headers = carried(span.transaction, span.id)
       for (let i = 0; i < headers.length; i += 2) request.addHeader(headers[i], headers[i + 1])
     }
   })

@@ -1,5 +1,9 @@
 use super::*;
-use crate::runtime::node::record::tests::{RECORDED, batch, batches, metrics};
+use crate::{
+    bridge::Context,
+    correlate::{SpanId, TraceId},
+    runtime::node::record::tests::{RECORDED, batch, batches, metrics},
+};
 
 fn told(telling: &mut Telling, batch: &[u8]) -> Vec<(Nanos, Said)> {
     let mut all = Vec::new();
@@ -57,4 +61,27 @@ fn what_is_missing_is_counted() {
     assert_eq!(feed(u32::MAX, 1, std::slice::from_ref(&one)), (1, 0), "the past");
     assert_eq!(told(&mut telling, b"APMX").len(), 0);
     assert_eq!(telling.lost, 1);
+}
+
+#[test]
+fn what_tls_hides_is_not_looked_for_on_the_wire() {
+    let facts = |scheme, protocol| Facts {
+        method: "GET",
+        scheme,
+        protocol,
+        peer: "127.0.0.1",
+        target: "/",
+        status: 200,
+        headers: Vec::new(),
+    };
+    for (facts, port) in [
+        (None, 7),
+        (Some(facts("http", "HTTP/1.1")), 7),
+        (Some(facts("https", "HTTP/1.1")), 0),
+        (Some(facts("http", "HTTP/2.0")), 0),
+    ] {
+        let context = Context { trace: TraceId(1), span: SpanId(2), parent: None, sampled: true };
+        let request = Request { ended: 9, began: 8, context, port: 7, ordinal: None, route: "", facts };
+        assert_eq!(request_ended(&request, 0).remote_port, port, "{request:?}");
+    }
 }

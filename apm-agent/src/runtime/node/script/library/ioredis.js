@@ -2,7 +2,7 @@
 
 libraries.push({
   name: 'ioredis',
-  versions: [4, 5],
+  versions: [4, 6],
   files: {
     'built/Redis.js': ioredisClient,
     'built/redis/index.js': ioredisClient,

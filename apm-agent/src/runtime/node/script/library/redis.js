@@ -3,7 +3,7 @@
 libraries.push({
   name: 'redis',
   package: '@redis/client',
-  versions: [1, 5],
+  versions: [1, 6],
   files: { 'dist/lib/client/commands-queue.js': redisQueue, 'dist/lib/client/index.js': redisClient }
 })
 

@@ -1,0 +1,17 @@
+// What `libraries.js` asks: small servers made for the tests, for what cannot be installed here. They keep nothing.
+'use strict';
+
+const http = require('node:http');
+const http2 = require('node:http2');
+const { BSON } = require('mongodb');
+const { Server } = require('ws');
+const elasticsearchServer = require('../node-script/elasticsearch_server.js');
+const mongodbServer = require('../node-script/mongodb_server.js');
+
+const { PORT, MONGODB_PORT, WS_PORT, HTTP2_PORT, ELASTICSEARCH_PORT } = process.env;
+
+mongodbServer(BSON || require(require.resolve('bson', { paths: [require.resolve('mongodb')] }))).listen(Number(MONGODB_PORT), '127.0.0.1');
+elasticsearchServer().listen(Number(ELASTICSEARCH_PORT), '127.0.0.1');
+new Server({ host: '127.0.0.1', port: Number(WS_PORT) }).on('connection', (socket) => socket.on('message', () => {}));
+http2.createServer((request, response) => response.end(request.url)).listen(Number(HTTP2_PORT), '127.0.0.1');
+http.createServer((request, response) => response.end('ready')).listen(Number(PORT), '127.0.0.1');

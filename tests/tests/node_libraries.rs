@@ -1,0 +1,155 @@
+//! What is sent of the calls of further libraries of Node.js, decoded by Elastic's own decoder: names, types and
+//! destinations as Elastic's agent has them.
+
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use apm_tests::{
+    documents::{Documents, field, text},
+    express, http,
+    node::{Libraries, Major},
+    place,
+    programs::Program,
+    tds::SqlServer,
+    turn::{Need, Turn},
+    watch::Watch,
+};
+use serde_json::Value;
+
+/// Old libraries in an old major, and new ones in a new one; the script alone is tested in all (`node_script`).
+const SETS: [(Major, Libraries); 2] = [(Major(18), Libraries::Older), (Major(24), Libraries::Newer)];
+
+/// What a call has to be.
+struct Expected {
+    library: &'static str,
+    /// Type, subtype and action.
+    kind: [&'static str; 3],
+    name: String,
+    /// Type and name of the service called.
+    target: [String; 2],
+    resource: String,
+}
+
+/// Our ports of the servers, by the variables that name them.
+struct Ports {
+    mongodb: u16,
+    ws: u16,
+    http2: u16,
+    elasticsearch: u16,
+    tds: u16,
+}
+
+impl Ports {
+    fn variables(&self) -> [(&'static str, u16); 5] {
+        [
+            ("MONGODB_PORT", self.mongodb),
+            ("WS_PORT", self.ws),
+            ("HTTP2_PORT", self.http2),
+            ("ELASTICSEARCH_PORT", self.elasticsearch),
+            ("TDS_PORT", self.tds),
+        ]
+    }
+}
+
+fn service(major: Major, libraries: Libraries, app: &str, ports: &Ports) -> Result<Program> {
+    let mut command = Command::new(major.program());
+    command.arg(place::app(app)).env("NODE_PATH", libraries.modules());
+    command.envs(ports.variables().map(|(name, port)| (name, port.to_string())));
+    Program::listening(app, command)
+}
+
+#[test]
+fn calls_are_what_elastic_s_agent_makes_of_them() -> Result<()> {
+    for (major, libraries) in SETS {
+        let Some(_turn) = Turn::take(&[Need::NodeMajors]) else { return Ok(()) };
+        calls(major, libraries).with_context(|| format!("on Node.js {}", major.0))?;
+    }
+    Ok(())
+}
+
+fn calls(major: Major, libraries: Libraries) -> Result<()> {
+    let sql_server = SqlServer::start()?;
+    let ports = Ports {
+        mongodb: http::free_port()?,
+        ws: http::free_port()?,
+        http2: http::free_port()?,
+        elasticsearch: http::free_port()?,
+        tds: sql_server.port(),
+    };
+    let _servers = service(major, libraries, "node/servers.js", &ports)?;
+    let program = service(major, libraries, "node/libraries.js", &ports)?;
+    let mut watch = Watch::process(program.pid())?;
+    express::listens(watch.agent(), 1)?;
+    let expected = expected(&ports);
+    for Expected { library, .. } in &expected {
+        let answer = http::get(program.port(), &format!("/ask/{library}"))?;
+        ensure!(answer.status == 200, "{library}: {answer:?}\n{}", program.output());
+    }
+    ensure!(http::get(program.port(), "/throw")?.status == 500, "{}", program.output());
+    let documents = watch.finish()?.documents;
+    for expected in &expected {
+        call(&documents, expected).with_context(|| documents.summary())?;
+    }
+    let thrown = documents.request("/throw")?;
+    ensure!(text(thrown, "transaction.name") == "GET /throw", "{thrown}");
+    let error = documents.errors().find(|error| text(error, "transaction.id") == text(thrown, "transaction.id"));
+    ensure!(error.is_some_and(|error| error.to_string().contains("thrown on purpose")), "{error:?}");
+    Ok(())
+}
+
+fn expected(ports: &Ports) -> [Expected; 5] {
+    let http2 = format!("127.0.0.1:{}", ports.http2);
+    [
+        Expected {
+            library: "mongodb",
+            kind: ["db", "mongodb", "find"],
+            name: "shop.orders.find".into(),
+            target: ["mongodb".into(), "shop".into()],
+            resource: "mongodb/shop".into(),
+        },
+        Expected {
+            library: "elasticsearch",
+            kind: ["db", "elasticsearch", "request"],
+            name: "Elasticsearch: POST /shop/_search".into(),
+            target: ["elasticsearch".into(), String::new()],
+            resource: "elasticsearch".into(),
+        },
+        Expected {
+            library: "tedious",
+            kind: ["db", "mssql", "query"],
+            name: "SELECT FROM items".into(),
+            target: ["mssql".into(), "shop".into()],
+            resource: "mssql/shop".into(),
+        },
+        Expected {
+            library: "ws",
+            kind: ["websocket", "send", ""],
+            name: "Send WebSocket Message".into(),
+            target: ["send".into(), String::new()],
+            resource: "send".into(),
+        },
+        Expected {
+            library: "http2",
+            kind: ["external", "http", "GET"],
+            name: format!("GET {http2}"),
+            target: ["http".into(), http2.clone()],
+            resource: http2,
+        },
+    ]
+}
+
+/// The one call below the library's request.
+fn call(documents: &Documents, expected: &Expected) -> Result<()> {
+    let request = documents.request(&format!("/ask/{}", expected.library))?;
+    ensure!(text(request, "transaction.name") == "GET /ask/:library", "{request}");
+    let calls: Vec<&Value> = documents.spans_of(request).collect();
+    let [call] = calls.as_slice() else { anyhow::bail!("{}: {calls:?}", expected.library) };
+    ensure!(text(call, "span.name") == expected.name, "{call}");
+    ensure!(["span.type", "span.subtype", "span.action"].map(|name| text(call, name)) == expected.kind, "{call}");
+    ensure!(text(call, "event.outcome") == "success", "{call}");
+    let target = ["service.target.type", "service.target.name"].map(|name| text(call, name).to_owned());
+    ensure!(target == expected.target, "{call}");
+    ensure!(text(call, "span.destination.service.resource") == expected.resource, "{call}");
+    ensure!(field(call, "parent.id") == field(request, "transaction.id"), "{call}");
+    Ok(())
+}
