@@ -120,7 +120,7 @@ pub enum Ending {
 pub enum Payload {
     /// HTTP/1.x
     Http(Http),
-    /// PostgreSQL, and other SQL databases to come.
+    /// PostgreSQL, MySQL, MariaDB.
     Sql(Sql),
 }
 
@@ -162,7 +162,7 @@ pub struct Sql {
     pub database: Option<String>,
     /// Session user, when it is known.
     pub user: Option<String>,
-    /// Rows from the command tag(s), summed.
+    /// Rows from the command tag(s), or changed by the statements, summed.
     pub rows_affected: Option<u64>,
     /// Error the server answered.
     pub error: Option<SqlError>,
@@ -180,6 +180,8 @@ pub enum SqlOperation {
     Connect,
     /// COPY data transfer.
     Copy,
+    /// Nothing but whether the server is there.
+    Ping,
     /// A function call message, or anything else that does work.
     Other,
 }
@@ -191,6 +193,6 @@ pub struct SqlError {
     pub code: String,
     /// Message, primary text only.
     pub message: String,
-    /// Severity as sent (`ERROR`, `FATAL`, …).
+    /// Severity as sent (`ERROR`, `FATAL`, …). MySQL has none, but numbers its errors: `1146`.
     pub severity: String,
 }

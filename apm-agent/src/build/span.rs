@@ -84,10 +84,10 @@ pub fn from_sql(exchange: &Exchange, sql: &Sql, addresses: &Addresses) -> CallPa
     }
 }
 
-/// Names follow Elastic's Go agent: `connect` for a session's start, else the statement's signature.
+/// Names follow Elastic's Go agent: `connect` for a session's start, `ping`, else the statement's signature.
 fn sql_name(sql: &Sql) -> String {
-    if sql.operation == SqlOperation::Connect {
-        return "connect".to_owned();
+    if matches!(sql.operation, SqlOperation::Connect | SqlOperation::Ping) {
+        return sql_action(sql.operation).to_owned();
     }
     let signature = sql.statement.as_deref().map(sql::signature).unwrap_or_default();
     match (signature.is_empty(), sql.operation) {
@@ -103,6 +103,7 @@ fn sql_action(operation: SqlOperation) -> &'static str {
         SqlOperation::Prepare => "prepare",
         SqlOperation::Connect => "connect",
         SqlOperation::Copy => "copy",
+        SqlOperation::Ping => "ping",
         SqlOperation::Other => "exec",
     }
 }
@@ -224,6 +225,7 @@ mod tests {
         assert_eq!(named(SqlOperation::Prepare), pair("SQL", "prepare"));
         assert_eq!(named(SqlOperation::Connect), pair("connect", "connect"));
         assert_eq!(named(SqlOperation::Copy), pair("COPY", "copy"));
+        assert_eq!(named(SqlOperation::Ping), pair("ping", "ping"));
         assert_eq!(named(SqlOperation::Other), pair("SQL", "exec"));
         assert_eq!(query(sample::sql("  ")).name, "SQL");
     }

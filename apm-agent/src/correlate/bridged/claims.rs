@@ -3,12 +3,13 @@
 //! A library sends one call after the other on a connection and is answered in that order, so that spans of a connection
 //! end in the order of its calls. A call is taken only if it began within its span, and if there are several, only if
 //! their statements tell them apart. It may end later: a library tells of an error before the session is ready again.
+//! That a statement was prepared for the call is part of it.
 
 use super::Bridged;
 use crate::{
     bridge::SpanEnded,
     correlate::RequestKey,
-    exchange::{Nanos, Payload},
+    exchange::{Nanos, Payload, SqlOperation},
 };
 
 /// Our port of the connection.
@@ -46,8 +47,10 @@ impl Bridged {
             .copied()
             .collect();
         let wanted = ended.attribute(STATEMENT);
-        let agreeing = fitting.iter().find(|key| wanted.is_some_and(|wanted| self.agrees(**key, wanted) == Some(true)));
-        let key = match (agreeing, fitting.as_slice()) {
+        let agreeing = |key: &&RequestKey| wanted.is_some_and(|wanted| self.agrees(**key, wanted) == Some(true));
+        let (prepared, run): (Vec<_>, Vec<_>) =
+            fitting.iter().filter(agreeing).copied().partition(|key| self.prepares(*key));
+        let key = match (run.first().or(prepared.first()), fitting.as_slice()) {
             (Some(key), _) => *key,
             (None, [only]) if wanted.is_none_or(|wanted| self.agrees(*only, wanted).is_none()) => *only,
             _ => {
@@ -59,7 +62,13 @@ impl Bridged {
                 return None;
             }
         };
-        self.calls.get_mut(&key)?.span = Some(ended.context.span);
+        for key in prepared {
+            if let Some(call) = self.calls.get_mut(&key) {
+                call.doubted = true;
+            }
+        }
+        let call = self.calls.get_mut(&key)?;
+        (call.span, call.doubted) = (Some(ended.context.span), false);
         self.carriers.insert(ended.context.span, key);
         Some(key)
     }
@@ -73,6 +82,12 @@ impl Bridged {
             }
             !offered.is_empty()
         });
+    }
+
+    /// The call prepares a statement and does not run it.
+    fn prepares(&self, key: RequestKey) -> bool {
+        let payload = self.calls.get(&key).and_then(|call| call.over.as_ref()).map(|over| &over.exchange.payload);
+        matches!(payload, Some(Payload::Sql(sql)) if sql.operation == SqlOperation::Prepare)
     }
 
     /// The call's statement is `wanted`; `None`: it is not known, or not yet.
@@ -98,7 +113,7 @@ mod tests {
             SpanId, TraceId,
             bridged::{Called, Known, Told},
         },
-        exchange::Ending,
+        exchange::{Ending, Http, Sql},
     };
 
     const OURS: u16 = 50_000;
@@ -118,10 +133,14 @@ mod tests {
     }
 
     fn close(bridged: &mut Bridged, serial: u64, time: Nanos, statement: &str) -> Option<Known> {
-        let sql = sample::sql(statement);
-        let mut exchange = sample::exchange(Ending::Complete, Payload::Sql(sample::sql(statement)));
-        exchange.closed.time = time;
+        over(bridged, serial, time, sample::sql(statement))
+    }
+
+    fn over(bridged: &mut Bridged, serial: u64, time: Nanos, sql: Sql) -> Option<Known> {
+        let mut exchange = sample::exchange(Ending::Unfinished, Payload::Http(Http::default()));
         let parts = span::from_sql(&exchange, &sql, &Addresses::default());
+        exchange.payload = Payload::Sql(sql);
+        exchange.closed.time = time;
         let called = Called { exchange: Box::new(exchange), parts, carried: None };
         bridged.call_done(key(serial), Box::new(called)).map(|(_, known)| known)
     }
@@ -173,6 +192,23 @@ mod tests {
         assert_eq!(joined(bridged.span_ended(ended(2, 50, Some("SELECT 2")), 55)), Some((30, 2)));
         assert_eq!(joined(bridged.span_ended(ended(3, 50, Some("SELECT 1")), 55)), Some((40, 3)));
         assert!(bridged.ports.values().all(|offered| offered.iter().all(|key| !bridged.calls.contains_key(key))));
+    }
+
+    #[test]
+    fn a_statement_prepared_for_a_call_is_part_of_it() {
+        let mut bridged = bridged();
+        for (serial, operation) in [(0, SqlOperation::Prepare), (1, SqlOperation::Query)] {
+            open(&mut bridged, serial, 10 + 10 * serial);
+            let sql = Sql { operation, ..sample::sql("SELECT ?") };
+            over(&mut bridged, serial, 15 + 10 * serial, sql);
+        }
+        assert_eq!(joined(bridged.span_ended(ended(7, 50, Some("SELECT ?")), 50)), Some((25, 7)));
+        let alone = bridged.alone(Nanos::MAX);
+        assert!(matches!(alone.calls.as_slice(), [(_, Known::Internal)]), "the preparation is not told twice");
+        // It could not be prepared.
+        open(&mut bridged, 2, 110);
+        over(&mut bridged, 2, 120, Sql { operation: SqlOperation::Prepare, ..sample::sql("SELEKT") });
+        assert_eq!(joined(bridged.span_ended(ended(8, 50, Some("SELEKT")), 130)), Some((120, 8)));
     }
 
     #[test]

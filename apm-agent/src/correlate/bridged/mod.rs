@@ -13,7 +13,7 @@ mod threads;
 mod tree;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -37,6 +37,9 @@ const GRACE: Nanos = 2_000_000_000;
 
 /// So many requests or calls that the wire does not show, and a fifth of all, and the run time is asked to tell more.
 const MISSED: u64 = 5;
+
+/// Most databases a run time is believed to tell of.
+const MOST_SYSTEMS: usize = 16;
 
 /// Most messages about requests that are kept because the request they mean is not certain yet.
 const MOST_PUZZLING: usize = 4096;
@@ -152,6 +155,8 @@ pub(super) struct Bridged {
     /// The last announced call of each database session whose calls are announced.
     sessions: HashMap<u64, CallBegan>,
     closed: VecDeque<(Nanos, u64)>,
+    /// Databases whose calls the run time tells of itself, without a connection.
+    told: HashSet<String>,
 }
 
 /// A request between its first byte and the end of waiting.
@@ -184,6 +189,7 @@ impl Bridged {
             spans: HashMap::new(),
             sessions: HashMap::new(),
             closed: VecDeque::new(),
+            told: HashSet::new(),
         }
     }
 
@@ -307,12 +313,21 @@ impl Bridged {
     pub(super) fn span_ended(&mut self, ended: Box<SpanEnded>, time: Nanos) -> Told {
         let id = ended.context.span;
         let Some(key) = self.carriers.get(&id).copied().or_else(|| self.claim(&ended, time)) else {
+            self.note_told(&ended);
             return Told::NoCall(ended);
         };
         self.spans.insert(id, ended);
         match self.known(key) {
             Some((called, Known::Span(span))) => Told::Call(called, span),
             _ => Told::Waits,
+        }
+    }
+
+    /// A driver that the run time tells of and the wire shows, too (MySqlConnector): what it tells is not told twice.
+    fn note_told(&mut self, ended: &SpanEnded) {
+        let system = ["db.system.name", "db.system"].iter().find_map(|name| ended.attribute(name));
+        if let Some(system) = system.filter(|_| !self.detail.connections && self.told.len() < MOST_SYSTEMS) {
+            self.told.insert(system.to_owned());
         }
     }
 
@@ -417,8 +432,12 @@ impl Bridged {
     }
 
     fn give_up(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
-        let doubted = self.calls.get(&key).is_some_and(|call| call.doubted);
-        let internal = doubted || self.sessions.contains_key(&key.connection);
+        let call = self.calls.get(&key)?;
+        let system = match call.over.as_ref().map(|over| &over.exchange.payload) {
+            Some(Payload::Sql(sql)) => sql.system,
+            _ => "",
+        };
+        let internal = call.doubted || self.sessions.contains_key(&key.connection) || self.told.contains(system);
         let known = if internal { Known::Internal } else { Known::Nothing };
         Some((self.take(key)?, known))
     }
