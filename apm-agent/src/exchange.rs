@@ -122,6 +122,8 @@ pub enum Payload {
     Http(Http),
     /// PostgreSQL, MySQL, MariaDB.
     Sql(Sql),
+    /// Redis, and other databases whose requests are commands.
+    Command(Command),
 }
 
 /// An HTTP request and response.
@@ -184,6 +186,17 @@ pub enum SqlOperation {
     Ping,
     /// A function call message, or anything else that does work.
     Other,
+}
+
+/// A command to a database that knows no SQL.
+#[derive(Debug, Default, PartialEq, serde::Serialize)]
+pub struct Command {
+    /// `redis`, …: a subtype of Elastic's `db` spans.
+    pub system: &'static str,
+    /// Name of the command; empty: unknown.
+    pub name: String,
+    /// Error the server answered.
+    pub error: Option<SqlError>,
 }
 
 /// An error answered by a database.

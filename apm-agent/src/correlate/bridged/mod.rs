@@ -53,6 +53,15 @@ pub(super) struct Answered {
     pub(super) request: OpenRequest,
 }
 
+/// Ports of a call's connection; 0: it has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    /// Ours.
+    pub(super) local: u16,
+    /// The server's.
+    pub(super) remote: u16,
+}
+
 /// A call the wire has seen to its end.
 pub(super) struct Called {
     pub(super) exchange: Box<Exchange>,
@@ -151,6 +160,8 @@ pub(super) struct Bridged {
     carriers: HashMap<SpanId, RequestKey>,
     /// Calls by our port of their connection, oldest first.
     ports: HashMap<u16, VecDeque<RequestKey>>,
+    /// The same by the server's port.
+    servers: HashMap<u16, VecDeque<RequestKey>>,
     spans: HashMap<SpanId, Box<SpanEnded>>,
     /// The last announced call of each database session whose calls are announced.
     sessions: HashMap<u64, CallBegan>,
@@ -186,6 +197,7 @@ impl Bridged {
             over: VecDeque::new(),
             carriers: HashMap::new(),
             ports: HashMap::new(),
+            servers: HashMap::new(),
             spans: HashMap::new(),
             sessions: HashMap::new(),
             closed: VecDeque::new(),
@@ -274,13 +286,12 @@ impl Bridged {
     }
 
     /// The wire saw a call begin.
-    /// `port`: our port of its connection.
-    pub(super) fn call_opened(&mut self, key: RequestKey, port: u16, tid: u32, time: Nanos) {
+    pub(super) fn call_opened(&mut self, key: RequestKey, ports: Ports, tid: u32, time: Nanos) {
         self.threads.opened(tid, time, key.connection);
         self.undecided.push_back((time, tid, key));
         self.calls.insert(key, Call { opened: time, ..Call::default() });
         if self.detail.connections {
-            self.offer(port, key);
+            self.offer(ports, key);
         }
     }
 
@@ -411,6 +422,8 @@ impl Bridged {
             // It may be told of later.
             (None, _) if self.detail.connections => return None,
             (None, Payload::Http(_)) => Known::Nothing,
+            // Its driver may tell of it.
+            (None, Payload::Command(_)) => return None,
             // The run time tells of the statement itself.
             (None, Payload::Sql(_)) if self.detail.statements => Known::Internal,
             (None, Payload::Sql(sql)) => match (call.announced?, self.sessions.get(&key.connection)) {
@@ -435,6 +448,7 @@ impl Bridged {
         let call = self.calls.get(&key)?;
         let system = match call.over.as_ref().map(|over| &over.exchange.payload) {
             Some(Payload::Sql(sql)) => sql.system,
+            Some(Payload::Command(command)) => command.system,
             _ => "",
         };
         let internal = call.doubted || self.sessions.contains_key(&key.connection) || self.told.contains(system);
