@@ -122,8 +122,10 @@ pub enum Ending {
 pub enum Payload {
     /// HTTP/1.x
     Http(Http),
-    /// PostgreSQL, and other SQL databases to come.
+    /// PostgreSQL, MySQL, MariaDB.
     Sql(Sql),
+    /// Redis, and other databases whose requests are commands.
+    Command(Command),
 }
 
 /// An HTTP request and response.
@@ -164,7 +166,7 @@ pub struct Sql {
     pub database: Option<String>,
     /// Session user, when it is known.
     pub user: Option<String>,
-    /// Rows from the command tag(s), summed.
+    /// Rows from the command tag(s), or changed by the statements, summed.
     pub rows_affected: Option<u64>,
     /// Error the server answered.
     pub error: Option<SqlError>,
@@ -182,8 +184,21 @@ pub enum SqlOperation {
     Connect,
     /// COPY data transfer.
     Copy,
+    /// Nothing but whether the server is there.
+    Ping,
     /// A function call message, or anything else that does work.
     Other,
+}
+
+/// A command to a database that knows no SQL.
+#[derive(Debug, Default, PartialEq, serde::Serialize)]
+pub struct Command {
+    /// `redis`, …: a subtype of Elastic's `db` spans.
+    pub system: &'static str,
+    /// Name of the command; empty: unknown.
+    pub name: String,
+    /// Error the server answered.
+    pub error: Option<SqlError>,
 }
 
 /// An error answered by a database.
@@ -193,6 +208,6 @@ pub struct SqlError {
     pub code: String,
     /// Message, primary text only.
     pub message: String,
-    /// Severity as sent (`ERROR`, `FATAL`, …).
+    /// Severity as sent (`ERROR`, `FATAL`, …). MySQL has none, but numbers its errors: `1146`.
     pub severity: String,
 }

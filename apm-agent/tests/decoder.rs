@@ -180,7 +180,10 @@ fn documents() -> Vec<Document> {
         transaction_type: Some("request"),
         sampled: true,
     };
-    all.extend(failure::of_sql(&failed, ids.trace(), START, Some(within(place.id))).map(Document::Error));
+    if let Some(error) = &failed.error {
+        let error = failure::of_database(failed.system, error, ids.trace(), START, Some(within(place.id)));
+        all.push(Document::Error(error));
+    }
     all.push(Document::Error(failure::of_connection(111, &addresses().remote, ids.trace(), START, None)));
 
     let rules = Rules::new(&capture);

@@ -9,6 +9,7 @@
 
 pub mod agent;
 pub mod child;
+pub mod databases;
 pub mod decoder;
 pub mod documents;
 pub mod dotnet;

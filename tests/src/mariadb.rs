@@ -11,10 +11,11 @@ use crate::{child::Child, http, postgres::complete, privilege, wait};
 /// The server's program.
 pub const PROGRAM: &str = "/usr/sbin/mariadbd";
 
-/// What it begins with: a database `shop` of a user `shop` without a password.
+/// What it begins with: a database `shop` with a thousand items, of a user `shop` without a password.
 const BEGINNING: &str = "CREATE DATABASE shop;
 CREATE USER 'shop'@'%';
 GRANT ALL ON shop.* TO 'shop'@'%';
+CREATE TABLE shop.items (PRIMARY KEY (id)) AS SELECT seq AS id, CONCAT('item ', seq) AS name FROM shop.seq_1_to_1000;
 ";
 
 /// A running server.

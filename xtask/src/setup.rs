@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{debian, shell, tree};
 
 /// Servers, clients and compilers of the tests.
-const PACKAGES: [&str; 14] = [
+const PACKAGES: [&str; 16] = [
     "postgresql",
     "postgresql-client",
     "mariadb-server",
@@ -18,6 +18,8 @@ const PACKAGES: [&str; 14] = [
     "gunicorn",
     "python3",
     "python3-psycopg2",
+    "python3-pymysql",
+    "python3-redis",
     "gcc",
     "libpq-dev",
     "bpftool",

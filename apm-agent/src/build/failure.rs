@@ -4,7 +4,7 @@ use super::{EpochMicros, ErrorEvent, ErrorLog, ErrorPlace, destination::Endpoint
 use crate::{
     bridge::{Logged, Thrown},
     correlate::TraceId,
-    exchange::{Sql, SqlError},
+    exchange::SqlError,
 };
 
 /// Names of the errors connect(2) gives, by Linux's number on x86-64 and arm64 (`asm-generic/errno.h`).
@@ -54,16 +54,22 @@ pub fn of_connection(
     ErrorEvent { kind: name.clone(), message, code: Some(name), ..ErrorEvent::new(id, time, within) }
 }
 
-/// An error a database answered; `None` when the round trip had none. The class is the product and the severity, so
-/// that errors group by what they are; the code is the SQLSTATE.
-pub fn of_sql(sql: &Sql, id: TraceId, time: EpochMicros, within: Option<ErrorPlace>) -> Option<ErrorEvent> {
-    let SqlError { code, message, severity } = sql.error.as_ref()?;
-    Some(ErrorEvent {
-        kind: format!("{} {severity}", sql.system).trim_end().to_owned(),
+/// An error a database (`system`) answered. The class is the product and the severity, so that errors group by what they
+/// are; the code is the SQLSTATE.
+pub fn of_database(
+    system: &str,
+    error: &SqlError,
+    id: TraceId,
+    time: EpochMicros,
+    within: Option<ErrorPlace>,
+) -> ErrorEvent {
+    let SqlError { code, message, severity } = error;
+    ErrorEvent {
+        kind: format!("{system} {severity}").trim_end().to_owned(),
         message: message.clone(),
         code: Some(code.clone()).filter(|code| !code.is_empty()),
         ..ErrorEvent::new(id, time, within)
-    })
+    }
 }
 
 /// Culprit of an exception with no frame of the user's own, as Elastic's .NET agent has it.
@@ -139,10 +145,8 @@ mod tests {
 
     #[test]
     fn words_database_errors() {
-        let mut sql = sample::sql("SELECT 1");
-        assert_eq!(of_sql(&sql, TraceId(1), 2, None), None);
-        sql.error = Some(SqlError { code: "42P01".into(), message: "no such table".into(), severity: "ERROR".into() });
-        let error = of_sql(&sql, TraceId(1), 2, sample::error().within).unwrap();
+        let error = SqlError { code: "42P01".into(), message: "no such table".into(), severity: "ERROR".into() };
+        let error = of_database("postgresql", &error, TraceId(1), 2, sample::error().within);
         assert_eq!((error.kind.as_str(), error.code.as_deref()), ("postgresql ERROR", Some("42P01")));
         assert_eq!(error.message, "no such table");
         assert!(error.within.is_some());

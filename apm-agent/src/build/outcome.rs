@@ -4,7 +4,7 @@
 //! was lost on the way, or was still open when watching ended, is [`Outcome::Unknown`], never a guess.
 
 use super::Outcome;
-use crate::exchange::{Ending, Exchange, Http, Side, Sql};
+use crate::exchange::{Ending, Exchange, Http, Side, SqlError};
 
 /// Outcome of a request as the server that answered it counts it: failure from status 500 on.
 ///
@@ -29,8 +29,8 @@ pub fn of_http_client(exchange: &Exchange, http: &Http) -> Outcome {
 }
 
 /// Outcome of a database call: failure when the server answered an error or the call was aborted.
-pub fn of_sql(exchange: &Exchange, sql: &Sql) -> Outcome {
-    match (&sql.error, exchange.ending) {
+pub fn of_database(exchange: &Exchange, error: Option<&SqlError>) -> Outcome {
+    match (error, exchange.ending) {
         (Some(_), _) | (None, Ending::Aborted { .. }) => Outcome::Failure,
         (None, Ending::Complete) => Outcome::Success,
         (None, Ending::Lost | Ending::Unfinished) => Outcome::Unknown,
@@ -47,10 +47,7 @@ fn failure_from(failed: bool) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        build::sample,
-        exchange::{Payload, SqlError},
-    };
+    use crate::{build::sample, exchange::Payload};
 
     fn word(outcome: Outcome) -> &'static str {
         match outcome {
@@ -108,8 +105,7 @@ mod tests {
     #[test]
     fn database_calls_fail_by_error_or_abort() {
         let outcome = |ending, error: Option<SqlError>| {
-            let sql = Sql { error, ..sample::sql("SELECT 1") };
-            of_sql(&sample::exchange(ending, Payload::Http(Http::default())), &sql)
+            of_database(&sample::exchange(ending, Payload::Http(Http::default())), error.as_ref())
         };
         let error = SqlError { code: "42P01".into(), message: "no table".into(), severity: "ERROR".into() };
         assert_eq!(outcome(Ending::Complete, None), Outcome::Success);

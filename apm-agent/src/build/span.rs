@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     correlate::SpanId,
-    exchange::{Exchange, Http, Sql, SqlOperation},
+    exchange::{Command, Exchange, Http, Sql, SqlOperation},
 };
 
 /// Name of a statement whose text nobody knows, as Elastic's Node agent has it.
@@ -70,7 +70,7 @@ pub fn from_sql(exchange: &Exchange, sql: &Sql, addresses: &Addresses) -> CallPa
         kind: "db",
         subtype: sql.system.into(),
         action: sql_action(sql.operation).to_owned(),
-        outcome: outcome::of_sql(exchange, sql),
+        outcome: outcome::of_database(exchange, sql.error.as_ref()),
         destination: destination::of_database(sql.system, sql.database.as_deref(), &addresses.remote),
         db: Some(DbContext {
             instance: sql.database.clone(),
@@ -84,10 +84,26 @@ pub fn from_sql(exchange: &Exchange, sql: &Sql, addresses: &Addresses) -> CallPa
     }
 }
 
-/// Names follow Elastic's Go agent: `connect` for a session's start, else the statement's signature.
+/// Describes a command to a database that knows no SQL.
+pub fn from_command(exchange: &Exchange, command: &Command, addresses: &Addresses) -> CallParts {
+    let name = if command.name.is_empty() { command.system } else { &command.name };
+    CallParts {
+        name: name.to_owned(),
+        kind: "db",
+        subtype: command.system.into(),
+        action: "query".to_owned(),
+        outcome: outcome::of_database(exchange, command.error.as_ref()),
+        destination: destination::of_database(command.system, None, &addresses.remote),
+        db: Some(DbContext { kind: command.system.into(), ..DbContext::default() }),
+        http: None,
+        propagated: false,
+    }
+}
+
+/// Names follow Elastic's Go agent: `connect` for a session's start, `ping`, else the statement's signature.
 fn sql_name(sql: &Sql) -> String {
-    if sql.operation == SqlOperation::Connect {
-        return "connect".to_owned();
+    if matches!(sql.operation, SqlOperation::Connect | SqlOperation::Ping) {
+        return sql_action(sql.operation).to_owned();
     }
     let signature = sql.statement.as_deref().map(sql::signature).unwrap_or_default();
     match (signature.is_empty(), sql.operation) {
@@ -103,6 +119,7 @@ fn sql_action(operation: SqlOperation) -> &'static str {
         SqlOperation::Prepare => "prepare",
         SqlOperation::Connect => "connect",
         SqlOperation::Copy => "copy",
+        SqlOperation::Ping => "ping",
         SqlOperation::Other => "exec",
     }
 }
@@ -214,6 +231,20 @@ mod tests {
     }
 
     #[test]
+    fn describes_a_command() {
+        let command = Command { system: "redis", name: "GET".into(), error: None };
+        let parts = from_command(&exchange(Ending::Complete), &command, &addresses());
+        assert_eq!((parts.name.as_str(), parts.kind, parts.subtype.as_ref()), ("GET", "db", "redis"));
+        assert_eq!((parts.action.as_str(), parts.outcome), ("query", Outcome::Success));
+        let target = &parts.destination.target;
+        assert_eq!((target.kind.as_str(), target.name.as_deref()), ("redis", None));
+        let db = parts.db.unwrap();
+        assert_eq!((db.kind.as_ref(), db.statement, db.instance), ("redis", None, None));
+        let unknown = Command { name: String::new(), ..command };
+        assert_eq!(from_command(&exchange(Ending::Lost), &unknown, &addresses()).name, "redis");
+    }
+
+    #[test]
     fn names_what_has_no_text() {
         let named = |operation| {
             let parts = query(Sql { operation, statement: None, ..sample::sql("") });
@@ -224,6 +255,7 @@ mod tests {
         assert_eq!(named(SqlOperation::Prepare), pair("SQL", "prepare"));
         assert_eq!(named(SqlOperation::Connect), pair("connect", "connect"));
         assert_eq!(named(SqlOperation::Copy), pair("COPY", "copy"));
+        assert_eq!(named(SqlOperation::Ping), pair("ping", "ping"));
         assert_eq!(named(SqlOperation::Other), pair("SQL", "exec"));
         assert_eq!(query(sample::sql("  ")).name, "SQL");
     }
@@ -241,7 +273,12 @@ mod tests {
         let types: Value =
             serde_json::from_str(include_str!("../../tests/data/vectors/json-specs/span_types.json")).unwrap();
         let http = from_http(&exchange(Ending::Complete), &sample::http("/", &[]), &addresses());
-        for parts in [http, query(sample::sql("SELECT 1"))] {
+        let command = |system| {
+            let command = Command { system, ..Command::default() };
+            from_command(&exchange(Ending::Complete), &command, &addresses())
+        };
+        let mysql = query(Sql { system: "mysql", ..sample::sql("SELECT 1") });
+        for parts in [http, query(sample::sql("SELECT 1")), mysql, command("redis")] {
             assert!(
                 types[parts.kind]["subtypes"][parts.subtype.as_ref()].is_object(),
                 "{}/{}",

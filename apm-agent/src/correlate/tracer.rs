@@ -16,7 +16,7 @@ use hidden::Hidden;
 
 use super::{
     Ids, Mark, SpanId,
-    bridged::{Answered, Bridged, Called, Carried},
+    bridged::{Answered, Bridged, Called, Carried, Ports},
     named::Name,
     panics::Panics,
     parent::{CallSite, Evidence, find},
@@ -227,7 +227,11 @@ impl Tracer {
         let key = RequestKey { connection: party.connection, serial };
         let Mark { tid, owner, .. } = Mark::unpack(at.mark);
         if let Some(bridged) = self.bridged.get_mut(&party.pid) {
-            bridged.call_opened(key, party.addresses.local.port().unwrap_or(0), tid, at.time);
+            let ports = Ports {
+                local: party.addresses.local.port().unwrap_or(0),
+                remote: party.addresses.remote.port().unwrap_or(0),
+            };
+            bridged.call_opened(key, ports, tid, at.time);
             self.calls.insert(key, OpenCall { parent: None, carried: None });
             return;
         }
@@ -356,6 +360,7 @@ impl Tracer {
             }
             Payload::Http(http) => Some(span::from_http(&exchange, http, party.addresses)),
             Payload::Sql(sql) => Some(span::from_sql(&exchange, sql, party.addresses)),
+            Payload::Command(command) => Some(span::from_command(&exchange, command, party.addresses)),
         };
         let is_dotnet = party.instance.agent_name == dotnet::AGENT_NAME;
         let parts = parts.map(|parts| if is_dotnet { parts.as_dotnet() } else { parts });

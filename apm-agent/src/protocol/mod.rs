@@ -15,11 +15,16 @@
 
 use crate::exchange::{Side, Signal, Stamp};
 
+mod early;
+mod flight;
 pub mod http1;
+pub mod mysql;
 pub mod postgres;
+pub mod redis;
+mod statement;
 
 /// Every protocol, in the order in which they are asked for an opinion: those with the clearest first bytes first.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &postgres::Postgres];
+pub static PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &postgres::Postgres, &mysql::MySql, &redis::Redis];
 
 /// What a protocol says about the first bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! Compares the exchanges of a disturbed replay with those of the whole one: less may be known, nothing may be wrong.
 
-use apm_agent::exchange::{Ending, Exchange, Http, Payload, Sql};
+use apm_agent::exchange::{Command, Ending, Exchange, Http, Payload, Sql};
 
 /// Every exchange that claims anything must agree with one exchange of the whole replay, and two with two.
 ///
@@ -28,6 +28,7 @@ fn claims_nothing(exchange: &Exchange) -> bool {
     let empty = match &exchange.payload {
         Payload::Http(http) => http.method.is_empty() && http.status.is_none(),
         Payload::Sql(sql) => sql.statement.is_none() && sql.error.is_none() && sql.rows_affected.is_none(),
+        Payload::Command(command) => command.name.is_empty() && command.error.is_none(),
     };
     empty && !complete
 }
@@ -36,6 +37,7 @@ fn claims_nothing(exchange: &Exchange) -> bool {
 fn claims_a_lost_answer(exchange: &Exchange) -> bool {
     match &exchange.payload {
         Payload::Sql(sql) => exchange.ending == Ending::Lost && (sql.rows_affected.is_some() || sql.error.is_some()),
+        Payload::Command(command) => exchange.ending == Ending::Lost && command.error.is_some(),
         Payload::Http(_) => false,
     }
 }
@@ -47,6 +49,7 @@ fn agrees(found: &Exchange, whole: &Exchange) -> bool {
     let payload = match (&found.payload, &whole.payload) {
         (Payload::Http(found), Payload::Http(whole)) => http_agrees(found, whole, complete),
         (Payload::Sql(found), Payload::Sql(whole)) => sql_agrees(found, whole, complete),
+        (Payload::Command(found), Payload::Command(whole)) => command_agrees(found, whole, complete),
         _ => false,
     };
     times && payload && (!complete || ends)
@@ -77,6 +80,12 @@ fn sql_agrees(found: &Sql, whole: &Sql, complete: bool) -> bool {
     let answer = known(&found.rows_affected, &whole.rows_affected)
         && if complete { found.error == whole.error } else { known(&found.error, &whole.error) };
     found.system == whole.system && found.operation == whole.operation && statement && session && answer
+}
+
+fn command_agrees(found: &Command, whole: &Command, complete: bool) -> bool {
+    let name = found.name == whole.name || found.name.is_empty() && !complete;
+    let answer = if complete { found.error == whole.error } else { known(&found.error, &whole.error) };
+    found.system == whole.system && name && answer
 }
 
 /// What is known is right.

@@ -3,82 +3,132 @@
 //! A library sends one call after the other on a connection and is answered in that order, so that spans of a connection
 //! end in the order of its calls. A call is taken only if it began within its span, and if there are several, only if
 //! their statements tell them apart. It may end later: a library tells of an error before the session is ready again.
+//! That a statement was prepared for the call is part of it.
+//!
+//! A library that does not know our port (node-redis) names the server's at best: then all connections there count, or
+//! all there are, and like calls on several of them are told apart by nothing.
 
-use super::Bridged;
+use std::collections::VecDeque;
+
+use super::{Bridged, Ports};
 use crate::{
     bridge::SpanEnded,
     correlate::RequestKey,
-    exchange::{Nanos, Payload},
+    exchange::{Nanos, Payload, SqlOperation},
 };
 
 /// Our port of the connection.
 const PORT: &str = "network.local.port";
 
-/// The statement, as a library was given it.
+/// The server's port.
+const SERVER_PORT: &str = "server.port";
+
+/// The database's product.
+const SYSTEM: &str = "db.system.name";
+
+/// The statement, as a library was given it; the command, of which nothing more is told.
 const STATEMENT: &str = "db.query.text";
+const OPERATION: &str = "db.operation.name";
 
 /// Most calls of one port that wait for their spans.
 const MOST: usize = 4096;
 
 impl Bridged {
     /// A span may mean this call.
-    pub(super) fn offer(&mut self, port: u16, key: RequestKey) {
-        let (calls, offered) = (&self.calls, self.ports.entry(port).or_default());
-        while offered.len() >= MOST || offered.front().is_some_and(|oldest| !calls.contains_key(oldest)) {
-            offered.pop_front();
+    pub(super) fn offer(&mut self, ports: Ports, key: RequestKey) {
+        let calls = &self.calls;
+        for (by, port) in [(&mut self.ports, ports.local), (&mut self.servers, ports.remote)] {
+            let offered = by.entry(port).or_default();
+            while offered.len() >= MOST || offered.front().is_some_and(|oldest| !calls.contains_key(oldest)) {
+                offered.pop_front();
+            }
+            offered.push_back(key);
         }
-        offered.push_back(key);
     }
 
     /// The call that a span which ended at `time` is. Where it could be one of several, none of them is told of: the
     /// span tells.
     pub(super) fn claim(&mut self, ended: &SpanEnded, time: Nanos) -> Option<RequestKey> {
-        let port: u16 = ended.attribute(PORT)?.parse().ok()?;
+        let named = ended.attribute(PORT).is_some();
         let within = time.saturating_sub(ended.duration)..=time;
-        let fitting: Vec<RequestKey> = self
-            .ports
-            .get(&port)?
-            .iter()
-            .filter(|key| {
-                let call = self.calls.get(key).filter(|call| call.span.is_none() && !call.doubted);
-                call.is_some_and(|call| within.contains(&call.opened))
-            })
-            .copied()
-            .collect();
-        let wanted = ended.attribute(STATEMENT);
-        let agreeing = fitting.iter().find(|key| wanted.is_some_and(|wanted| self.agrees(**key, wanted) == Some(true)));
-        let key = match (agreeing, fitting.as_slice()) {
+        let (mut fitting, mut run, mut prepared) = (Vec::new(), Vec::new(), Vec::new());
+        for key in self.offered(ended)? {
+            let Some(call) = self.calls.get(&key).filter(|call| call.span.is_none() && !call.doubted) else { continue };
+            let (agrees, prepares) = (self.agrees(key, ended), self.prepares(key));
+            // A statement is prepared before it is run, by some libraries before the span of that begins.
+            if agrees == Some(true) && prepares && call.opened <= time {
+                prepared.push(key);
+            } else if within.contains(&call.opened) {
+                fitting.push((key, agrees));
+                run.extend((agrees == Some(true)).then_some(key));
+            }
+        }
+        let one_connection = |key: &&RequestKey| run.iter().all(|other| other.connection == key.connection);
+        let key = match (run.first().or(prepared.last()).filter(one_connection), fitting.as_slice()) {
             (Some(key), _) => *key,
-            (None, [only]) if wanted.is_none_or(|wanted| self.agrees(*only, wanted).is_none()) => *only,
+            (None, [(only, None)]) if named => *only,
             _ => {
-                for key in fitting {
-                    if let Some(call) = self.calls.get_mut(&key) {
-                        call.doubted = true;
-                    }
-                }
+                let unsure = if named { fitting.into_iter().map(|(key, _)| key).collect() } else { run };
+                self.doubt_calls(&unsure);
                 return None;
             }
         };
-        self.calls.get_mut(&key)?.span = Some(ended.context.span);
+        self.doubt_calls(&prepared);
+        let call = self.calls.get_mut(&key)?;
+        (call.span, call.doubted) = (Some(ended.context.span), false);
         self.carriers.insert(ended.context.span, key);
         Some(key)
+    }
+
+    /// Calls on the connections that a span may mean, of each the oldest first.
+    fn offered(&self, ended: &SpanEnded) -> Option<Vec<RequestKey>> {
+        let offered: Vec<&VecDeque<RequestKey>> = match (ended.attribute(PORT), ended.attribute(SERVER_PORT)) {
+            (Some(port), _) => self.ports.get(&port.parse().ok()?).into_iter().collect(),
+            (None, _) if ended.attribute(OPERATION).is_none() => return None,
+            (None, Some(port)) => self.servers.get(&port.parse().ok()?).into_iter().collect(),
+            (None, None) => self.servers.values().collect(),
+        };
+        Some(offered.into_iter().flatten().copied().collect())
+    }
+
+    /// These are told of by spans, or are part of what is.
+    fn doubt_calls(&mut self, keys: &[RequestKey]) {
+        for key in keys {
+            if let Some(call) = self.calls.get_mut(key) {
+                call.doubted = true;
+            }
+        }
     }
 
     /// Forgets ports whose calls are all told of.
     pub(super) fn forget_ports(&mut self) {
         let calls = &self.calls;
-        self.ports.retain(|_, offered| {
-            while offered.front().is_some_and(|oldest| !calls.contains_key(oldest)) {
-                offered.pop_front();
-            }
-            !offered.is_empty()
-        });
+        for by in [&mut self.ports, &mut self.servers] {
+            by.retain(|_, offered| {
+                while offered.front().is_some_and(|oldest| !calls.contains_key(oldest)) {
+                    offered.pop_front();
+                }
+                !offered.is_empty()
+            });
+        }
     }
 
-    /// The call's statement is `wanted`; `None`: it is not known, or not yet.
-    fn agrees(&self, key: RequestKey, wanted: &str) -> Option<bool> {
-        let Payload::Sql(sql) = &self.calls.get(&key)?.over.as_ref()?.exchange.payload else { return None };
-        let (seen, wanted) = (sql.statement.as_deref()?.trim(), wanted.trim());
+    /// The call prepares a statement and does not run it.
+    fn prepares(&self, key: RequestKey) -> bool {
+        let payload = self.calls.get(&key).and_then(|call| call.over.as_ref()).map(|over| &over.exchange.payload);
+        matches!(payload, Some(Payload::Sql(sql)) if sql.operation == SqlOperation::Prepare)
+    }
+
+    /// The call's statement is that of the span; `None`: it is not known, or not yet.
+    fn agrees(&self, key: RequestKey, ended: &SpanEnded) -> Option<bool> {
+        let (seen, wanted) = match &self.calls.get(&key)?.over.as_ref()?.exchange.payload {
+            Payload::Sql(sql) => (sql.statement.as_deref()?.trim(), ended.attribute(STATEMENT)?.trim()),
+            Payload::Command(command) => {
+                let same = ended.attribute(SYSTEM)? == command.system;
+                return Some(same && ended.attribute(OPERATION)?.eq_ignore_ascii_case(&command.name));
+            }
+            Payload::Http(_) => return None,
+        };
         // Either may have been cut.
         let shorter = seen.len().min(wanted.len());
         let cut = shorter > 0 && seen.as_bytes().get(..shorter) == wanted.as_bytes().get(..shorter);
@@ -98,10 +148,11 @@ mod tests {
             SpanId, TraceId,
             bridged::{Called, Known, Told},
         },
-        exchange::Ending,
+        exchange::{Command, Ending, Http, Sql},
     };
 
     const OURS: u16 = 50_000;
+    const SERVER: u16 = 6379;
 
     fn bridged() -> Bridged {
         let mut bridged = Bridged::new(Arc::default());
@@ -114,14 +165,18 @@ mod tests {
     }
 
     fn open(bridged: &mut Bridged, serial: u64, time: Nanos) {
-        bridged.call_opened(key(serial), OURS, 1, time);
+        bridged.call_opened(key(serial), Ports { local: OURS, remote: SERVER }, 1, time);
     }
 
     fn close(bridged: &mut Bridged, serial: u64, time: Nanos, statement: &str) -> Option<Known> {
-        let sql = sample::sql(statement);
-        let mut exchange = sample::exchange(Ending::Complete, Payload::Sql(sample::sql(statement)));
-        exchange.closed.time = time;
+        over(bridged, serial, time, sample::sql(statement))
+    }
+
+    fn over(bridged: &mut Bridged, serial: u64, time: Nanos, sql: Sql) -> Option<Known> {
+        let mut exchange = sample::exchange(Ending::Unfinished, Payload::Http(Http::default()));
         let parts = span::from_sql(&exchange, &sql, &Addresses::default());
+        exchange.payload = Payload::Sql(sql);
+        exchange.closed.time = time;
         let called = Called { exchange: Box::new(exchange), parts, carried: None };
         bridged.call_done(key(serial), Box::new(called)).map(|(_, known)| known)
     }
@@ -173,6 +228,72 @@ mod tests {
         assert_eq!(joined(bridged.span_ended(ended(2, 50, Some("SELECT 2")), 55)), Some((30, 2)));
         assert_eq!(joined(bridged.span_ended(ended(3, 50, Some("SELECT 1")), 55)), Some((40, 3)));
         assert!(bridged.ports.values().all(|offered| offered.iter().all(|key| !bridged.calls.contains_key(key))));
+    }
+
+    #[test]
+    fn a_statement_prepared_for_a_call_is_part_of_it() {
+        let mut bridged = bridged();
+        for (serial, operation) in [(0, SqlOperation::Prepare), (1, SqlOperation::Query)] {
+            open(&mut bridged, serial, 10 + 10 * serial);
+            let sql = Sql { operation, ..sample::sql("SELECT ?") };
+            over(&mut bridged, serial, 15 + 10 * serial, sql);
+        }
+        assert_eq!(joined(bridged.span_ended(ended(7, 50, Some("SELECT ?")), 50)), Some((25, 7)));
+        // Some libraries tell of the run alone.
+        for (serial, operation) in [(3, SqlOperation::Prepare), (4, SqlOperation::Query)] {
+            open(&mut bridged, serial, 60 + 10 * serial);
+            over(&mut bridged, serial, 65 + 10 * serial, Sql { operation, ..sample::sql("SELECT 4") });
+        }
+        assert_eq!(joined(bridged.span_ended(ended(9, 10, Some("SELECT 4")), 106)), Some((105, 9)));
+        // It could not be prepared.
+        open(&mut bridged, 2, 110);
+        over(&mut bridged, 2, 120, Sql { operation: SqlOperation::Prepare, ..sample::sql("SELEKT") });
+        assert_eq!(joined(bridged.span_ended(ended(8, 50, Some("SELEKT")), 130)), Some((120, 8)));
+        let alone = bridged.alone(Nanos::MAX);
+        let internal = alone.calls.iter().all(|(_, known)| matches!(known, Known::Internal));
+        assert!(internal && alone.calls.len() == 2, "preparations are not told twice");
+    }
+
+    /// A command of a library that does not know our port.
+    fn commanded(span: u64, name: &str) -> Box<SpanEnded> {
+        let attributes = [(SYSTEM, "redis".into()), (SERVER_PORT, SERVER.to_string()), (OPERATION, name.to_owned())];
+        let attributes = attributes.map(|(name, value)| (name.to_owned(), value)).to_vec();
+        Box::new(SpanEnded { attributes, ..*ended(span, 100, None) })
+    }
+
+    fn command_over(bridged: &mut Bridged, key: RequestKey, time: Nanos, name: &str) {
+        bridged.call_opened(key, Ports { local: OURS, remote: SERVER }, 1, time - 5);
+        let command = Command { system: "redis", name: name.into(), error: None };
+        let mut exchange = sample::exchange(Ending::Unfinished, Payload::Http(Http::default()));
+        let parts = span::from_command(&exchange, &command, &Addresses::default());
+        exchange.payload = Payload::Command(command);
+        exchange.closed.time = time;
+        let called = Called { exchange: Box::new(exchange), parts, carried: None };
+        assert!(bridged.call_done(key, Box::new(called)).is_none(), "it waits");
+    }
+
+    #[test]
+    fn commands_are_joined_by_the_server_where_it_has_one_connection() {
+        let mut bridged = bridged();
+        for (serial, name) in [(0, "GET"), (1, "SET"), (2, "GET")] {
+            command_over(&mut bridged, key(serial), 20 + serial, name);
+        }
+        assert_eq!(joined(bridged.span_ended(commanded(1, "GET"), 50)), Some((20, 1)));
+        assert_eq!(joined(bridged.span_ended(commanded(2, "get"), 50)), Some((22, 2)));
+        let mut nowhere = commanded(3, "SET");
+        nowhere.attributes.retain(|(name, _)| name != SERVER_PORT);
+        let mut memcached = nowhere.clone();
+        memcached.attributes.retain(|(name, _)| name != SYSTEM);
+        assert!(matches!(bridged.span_ended(memcached, 50), Told::NoCall(_)));
+        assert_eq!(joined(bridged.span_ended(nowhere, 50)), Some((21, 3)));
+        // Two connections: which is meant nobody knows, and the spans tell.
+        for connection in [1, 2] {
+            command_over(&mut bridged, RequestKey { connection, serial: 0 }, 120, "GET");
+        }
+        assert!(matches!(bridged.span_ended(commanded(4, "GET"), 150), Told::NoCall(_)));
+        assert!(matches!(bridged.span_ended(commanded(5, "GET"), 150), Told::NoCall(_)));
+        let alone = bridged.alone(Nanos::MAX);
+        assert!(alone.calls.iter().all(|(_, known)| matches!(known, Known::Internal)) && alone.calls.len() == 2);
     }
 
     #[test]

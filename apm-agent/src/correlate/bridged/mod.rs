@@ -13,7 +13,7 @@ mod threads;
 mod tree;
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
@@ -38,6 +38,9 @@ const GRACE: Nanos = 2_000_000_000;
 /// So many requests or calls that the wire does not show, and a fifth of all, and the run time is asked to tell more.
 const MISSED: u64 = 5;
 
+/// Most databases a run time is believed to tell of.
+const MOST_SYSTEMS: usize = 16;
+
 /// Most messages about requests that are kept because the request they mean is not certain yet.
 const MOST_PUZZLING: usize = 4096;
 
@@ -48,6 +51,15 @@ pub(super) struct Answered {
     pub(super) exchange: Box<Exchange>,
     pub(super) http: Http,
     pub(super) request: OpenRequest,
+}
+
+/// Ports of a call's connection; 0: it has none.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ports {
+    /// Ours.
+    pub(super) local: u16,
+    /// The server's.
+    pub(super) remote: u16,
 }
 
 /// A call the wire has seen to its end.
@@ -148,10 +160,14 @@ pub(super) struct Bridged {
     carriers: HashMap<SpanId, RequestKey>,
     /// Calls by our port of their connection, oldest first.
     ports: HashMap<u16, VecDeque<RequestKey>>,
+    /// The same by the server's port.
+    servers: HashMap<u16, VecDeque<RequestKey>>,
     spans: HashMap<SpanId, Box<SpanEnded>>,
     /// The last announced call of each database session whose calls are announced.
     sessions: HashMap<u64, CallBegan>,
     closed: VecDeque<(Nanos, u64)>,
+    /// Databases whose calls the run time tells of itself, without a connection.
+    told: HashSet<String>,
 }
 
 /// A request between its first byte and the end of waiting.
@@ -181,9 +197,11 @@ impl Bridged {
             over: VecDeque::new(),
             carriers: HashMap::new(),
             ports: HashMap::new(),
+            servers: HashMap::new(),
             spans: HashMap::new(),
             sessions: HashMap::new(),
             closed: VecDeque::new(),
+            told: HashSet::new(),
         }
     }
 
@@ -268,13 +286,12 @@ impl Bridged {
     }
 
     /// The wire saw a call begin.
-    /// `port`: our port of its connection.
-    pub(super) fn call_opened(&mut self, key: RequestKey, port: u16, tid: u32, time: Nanos) {
+    pub(super) fn call_opened(&mut self, key: RequestKey, ports: Ports, tid: u32, time: Nanos) {
         self.threads.opened(tid, time, key.connection);
         self.undecided.push_back((time, tid, key));
         self.calls.insert(key, Call { opened: time, ..Call::default() });
         if self.detail.connections {
-            self.offer(port, key);
+            self.offer(ports, key);
         }
     }
 
@@ -307,12 +324,21 @@ impl Bridged {
     pub(super) fn span_ended(&mut self, ended: Box<SpanEnded>, time: Nanos) -> Told {
         let id = ended.context.span;
         let Some(key) = self.carriers.get(&id).copied().or_else(|| self.claim(&ended, time)) else {
+            self.note_told(&ended);
             return Told::NoCall(ended);
         };
         self.spans.insert(id, ended);
         match self.known(key) {
             Some((called, Known::Span(span))) => Told::Call(called, span),
             _ => Told::Waits,
+        }
+    }
+
+    /// A driver that the run time tells of and the wire shows, too (MySqlConnector): what it tells is not told twice.
+    fn note_told(&mut self, ended: &SpanEnded) {
+        let system = ["db.system.name", "db.system"].iter().find_map(|name| ended.attribute(name));
+        if let Some(system) = system.filter(|_| !self.detail.connections && self.told.len() < MOST_SYSTEMS) {
+            self.told.insert(system.to_owned());
         }
     }
 
@@ -396,6 +422,8 @@ impl Bridged {
             // It may be told of later.
             (None, _) if self.detail.connections => return None,
             (None, Payload::Http(_)) => Known::Nothing,
+            // Its driver may tell of it.
+            (None, Payload::Command(_)) => return None,
             // The run time tells of the statement itself.
             (None, Payload::Sql(_)) if self.detail.statements => Known::Internal,
             (None, Payload::Sql(sql)) => match (call.announced?, self.sessions.get(&key.connection)) {
@@ -417,8 +445,13 @@ impl Bridged {
     }
 
     fn give_up(&mut self, key: RequestKey) -> Option<(Box<Called>, Known)> {
-        let doubted = self.calls.get(&key).is_some_and(|call| call.doubted);
-        let internal = doubted || self.sessions.contains_key(&key.connection);
+        let call = self.calls.get(&key)?;
+        let system = match call.over.as_ref().map(|over| &over.exchange.payload) {
+            Some(Payload::Sql(sql)) => sql.system,
+            Some(Payload::Command(command)) => command.system,
+            _ => "",
+        };
+        let internal = call.doubted || self.sessions.contains_key(&key.connection) || self.told.contains(system);
         let known = if internal { Known::Internal } else { Known::Nothing };
         Some((self.take(key)?, known))
     }

@@ -34,7 +34,12 @@ impl Process {
         self.time += 1;
         let first = self.serial;
         for serial in first..first + statements.len() as u64 {
-            self.bridged.call_opened(RequestKey { connection: SESSION, serial }, 0, tid, self.time);
+            self.bridged.call_opened(
+                RequestKey { connection: SESSION, serial },
+                Ports { local: 0, remote: 0 },
+                tid,
+                self.time,
+            );
         }
         self.serial += statements.len() as u64;
         let mut known = self.bridged.heard(self.time);

@@ -23,7 +23,7 @@ impl Tracer {
         let place = self.place_below(&parent);
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, Some(parent.place.id), start, duration(exchange));
-        let error = if parent.sampled { self.sql_failure(exchange) } else { None };
+        let error = if parent.sampled { self.database_failure(exchange) } else { None };
         match self.requests.get_mut(parent.key) {
             Some(request) => {
                 let ready = request.buffer.push(span, propagated);
@@ -63,7 +63,7 @@ impl Tracer {
         exchange: &Exchange,
         carried: Option<Carried>,
     ) {
-        let error = self.sql_failure(exchange);
+        let error = self.database_failure(exchange);
         self.exit_transaction(instance, span, carried, error);
     }
 
@@ -115,11 +115,13 @@ impl Tracer {
     }
 
     /// The error a database answered; where it happened is the caller's to say.
-    pub(super) fn sql_failure(&mut self, exchange: &Exchange) -> Option<ErrorEvent> {
-        let Payload::Sql(sql) = &exchange.payload else {
-            return None;
+    pub(super) fn database_failure(&mut self, exchange: &Exchange) -> Option<ErrorEvent> {
+        let (system, error) = match &exchange.payload {
+            Payload::Sql(sql) => (sql.system, sql.error.as_ref()?),
+            Payload::Command(command) => (command.system, command.error.as_ref()?),
+            Payload::Http(_) => return None,
         };
-        sql.error.as_ref()?;
-        failure::of_sql(sql, self.ids.trace(), self.clock.epoch(exchange.closed.time), None)
+        let time = self.clock.epoch(exchange.closed.time);
+        Some(failure::of_database(system, error, self.ids.trace(), time, None))
     }
 }

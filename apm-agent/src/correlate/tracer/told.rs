@@ -242,7 +242,7 @@ impl Tracer {
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, None, start, duration(&exchange));
         // The run time's exception has a stack; the database's words are the same.
-        let error = self.exception_in(pid, id).or_else(|| self.sql_failure(&exchange));
+        let error = self.exception_in(pid, id).or_else(|| self.database_failure(&exchange));
         self.hold(pid, &instance, parent, Held { span, propagated, error });
     }
 
@@ -392,9 +392,18 @@ fn agrees(answered: &Answered, context: &Context) -> bool {
     }
 }
 
+/// What a driver of Redis says when a session begins.
+const REDIS_START: [&str; 3] = ["HELLO", "AUTH", "CLIENT"];
+
 /// A session began, as it should: the driver's affair, of which Elastic's .NET agent tells nothing either.
 fn is_session_start(exchange: &Exchange) -> bool {
-    matches!(&exchange.payload, Payload::Sql(sql) if sql.operation == SqlOperation::Connect && sql.error.is_none())
+    match &exchange.payload {
+        Payload::Sql(sql) => sql.operation == SqlOperation::Connect && sql.error.is_none(),
+        Payload::Command(command) => {
+            command.system == "redis" && REDIS_START.contains(&command.name.as_str()) && command.error.is_none()
+        }
+        Payload::Http(_) => false,
+    }
 }
 
 /// How the reset of a session begins that has prepared statements to keep (Npgsql,

@@ -214,7 +214,7 @@ proptest! {
         let answered: Vec<(String, Option<u16>)> = whole.iter().filter_map(|signal| match signal {
             Signal::Done(exchange) => match &exchange.payload {
                 Payload::Http(http) => Some((http.target.clone(), http.status)),
-                Payload::Sql(_) => None,
+                Payload::Sql(_) | Payload::Command(_) => None,
             },
             _ => None,
         }).collect();

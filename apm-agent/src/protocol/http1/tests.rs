@@ -53,7 +53,7 @@ impl Bench {
 fn http(exchange: &Exchange) -> &Http {
     match &exchange.payload {
         Payload::Http(http) => http,
-        Payload::Sql(_) => panic!("no SQL here"),
+        Payload::Sql(_) | Payload::Command(_) => panic!("no SQL here"),
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 
-use super::names::Statement;
 use crate::exchange::{Ending, Exchange, Nanos, Payload, Side, Signal, Sql, SqlError, SqlOperation, Stamp};
+use crate::protocol::statement::Statement;
 
 /// Most answers waited for; a session with more in flight is given up until it is idle.
 const AWAITED: usize = 16_384;

@@ -4,9 +4,8 @@
 //! Notice Message Fields".
 
 use crate::exchange::{Side, SqlError};
+use crate::protocol::statement::{STATEMENT_BYTES, Statement};
 
-/// Most bytes kept of a statement: 10,000 characters of four bytes, what Elastic takes.
-pub(super) const STATEMENT_BYTES: usize = 40_000;
 /// Most bytes kept of a message that begins with names. Names in PostgreSQL have 63 bytes; drivers' are shorter.
 const NAME_BYTES: usize = 1024;
 /// Most bytes kept of an error: its code and primary message come first.
@@ -68,24 +67,12 @@ pub(super) fn read_text<'a>(body: &mut &'a [u8]) -> Option<&'a [u8]> {
     Some(text)
 }
 
-/// Text of a statement and whether it is all of it. `body` begins with the text; `cut`: the message's end was not kept.
-pub(super) fn statement_text(body: &[u8], cut: bool) -> (String, bool) {
+/// A statement. `body` begins with its text; `cut`: the message's end was not kept.
+pub(super) fn read_statement(body: &[u8], cut: bool) -> Statement {
     let mut rest = body;
-    let (text, cut) = match read_text(&mut rest) {
-        Some(text) => (text, false),
-        None => (body, cut),
-    };
-    let long = text.len() > STATEMENT_BYTES;
-    let text = text.get(..STATEMENT_BYTES).unwrap_or(text);
-    let whole = if cut || long { without_part_of_character(text) } else { text };
-    (String::from_utf8_lossy(whole).into_owned(), cut || long)
-}
-
-/// Takes off the first bytes of a character whose rest was cut off.
-fn without_part_of_character(text: &[u8]) -> &[u8] {
-    match std::str::from_utf8(text) {
-        Err(error) if error.error_len().is_none() => text.get(..error.valid_up_to()).unwrap_or(text),
-        _ => text,
+    match read_text(&mut rest) {
+        Some(text) => Statement::of(text, false),
+        None => Statement::of(body, cut),
     }
 }
 
@@ -188,17 +175,6 @@ mod tests {
         assert_eq!(cut.message, "terminat");
         assert!(ends_session(&cut));
         assert_eq!(read_error(b"").code, "");
-    }
-
-    #[test]
-    fn keeps_whole_characters_of_a_cut_statement() {
-        assert_eq!(statement_text("SELECT 'ä'\0".as_bytes(), false), ("SELECT 'ä'".to_owned(), false));
-        let bytes = "SELECT 'ä".as_bytes();
-        let inside = bytes.get(..bytes.len() - 1).expect("shorter");
-        assert_eq!(statement_text(inside, true), ("SELECT '".to_owned(), true));
-        let long = vec![b'x'; STATEMENT_BYTES + 1];
-        let (text, cut) = statement_text(&long, true);
-        assert_eq!((text.len(), cut), (STATEMENT_BYTES, true));
     }
 
     #[test]

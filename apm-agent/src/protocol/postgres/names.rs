@@ -2,15 +2,7 @@
 //!
 //! What is remembered is either right or absent: an entry that could be stale is forgotten.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-
-use super::message::statement_text;
-
-/// Most prepared statements and most portals remembered; the longest unused goes first.
-const ENTRIES: usize = 1024;
-/// Most bytes of texts and names remembered.
-const BYTES: usize = 4 * 1024 * 1024;
+use crate::protocol::statement::{Statement, Table};
 
 /// What begins a statement that gives or takes names.
 const PREPARE: &str = "PREPARE";
@@ -20,99 +12,35 @@ const DISCARD: &str = "DISCARD";
 /// What `DISCARD` may name besides `ALL`, and leaves prepared statements as they are (PostgreSQL's manual, "DISCARD").
 const KEEPING: [&str; 4] = ["PLANS", "SEQUENCES", "TEMP", "TEMPORARY"];
 
-/// Text of a statement, as far as it is known.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Statement {
-    /// The text.
-    pub(super) text: Arc<str>,
-    /// It is longer than `text`.
-    pub(super) cut: bool,
-}
-
-impl Statement {
-    /// From a message's body that begins with the text.
-    pub(super) fn read(body: &[u8], cut: bool) -> Self {
-        let (text, cut) = statement_text(body, cut);
-        Statement { text: text.into(), cut }
-    }
-}
-
-#[derive(Default)]
-struct Table {
-    entries: HashMap<Box<[u8]>, (Statement, u64)>,
-    bytes: usize,
-}
-
-impl Table {
-    fn insert(&mut self, name: &[u8], statement: Statement, clock: u64) {
-        self.remove(name);
-        self.bytes += name.len() + statement.text.len();
-        self.entries.insert(name.into(), (statement, clock));
-        while self.entries.len() > ENTRIES || self.bytes > BYTES {
-            let Some(oldest) = self.entries.iter().min_by_key(|(_, (_, used))| *used).map(|(name, _)| name.clone())
-            else {
-                return;
-            };
-            self.remove(&oldest);
-        }
-    }
-
-    fn get(&mut self, name: &[u8], clock: u64) -> Option<Statement> {
-        let (statement, used) = self.entries.get_mut(name)?;
-        *used = clock;
-        Some(statement.clone())
-    }
-
-    fn remove(&mut self, name: &[u8]) {
-        if let Some((statement, _)) = self.entries.remove(name) {
-            self.bytes -= name.len() + statement.text.len();
-        }
-    }
-
-    fn clear(&mut self) {
-        *self = Table::default();
-    }
-}
-
 /// Names of a session.
 #[derive(Default)]
 pub(super) struct Names {
     statements: Table,
     portals: Table,
-    clock: u64,
 }
 
 impl Names {
-    fn tick(&mut self) -> u64 {
-        self.clock += 1;
-        self.clock
-    }
-
     /// Parse: `name` is `statement` from here on.
     pub(super) fn define(&mut self, name: &[u8], statement: Statement) {
-        let clock = self.tick();
-        self.statements.insert(name, statement, clock);
+        self.statements.insert(name, statement);
     }
 
     /// Bind: `portal` runs the statement `name`.
     pub(super) fn bind(&mut self, portal: &[u8], name: &[u8]) -> Option<Statement> {
         let statement = self.statement(name);
-        let clock = self.tick();
         match statement.clone() {
-            Some(statement) => self.portals.insert(portal, statement, clock),
+            Some(statement) => self.portals.insert(portal, statement),
             None => self.portals.remove(portal),
         }
         statement
     }
 
     pub(super) fn statement(&mut self, name: &[u8]) -> Option<Statement> {
-        let clock = self.tick();
-        self.statements.get(name, clock)
+        self.statements.get(name)
     }
 
     pub(super) fn portal(&mut self, name: &[u8]) -> Option<Statement> {
-        let clock = self.tick();
-        self.portals.get(name, clock)
+        self.portals.get(name)
     }
 
     pub(super) fn forget_statement(&mut self, name: &[u8]) {
@@ -223,7 +151,8 @@ mod tests {
             names.define(b"a", statement("one"));
             names.define(b"b", statement("two"));
             names.apply(sql);
-            assert_eq!(names.statements.entries.len(), left, "{sql}");
+            let known = ["a", "b"].iter().filter(|name| names.statement(name.as_bytes()).is_some()).count();
+            assert_eq!(known, left, "{sql}");
         }
     }
 
@@ -236,23 +165,5 @@ mod tests {
         assert_eq!(names.portal(b"p"), Some(statement("one")), "a portal outlives its statement");
         assert_eq!(names.bind(b"p", b"unknown"), None);
         assert_eq!(names.portal(b"p"), None, "never the old one");
-    }
-
-    #[test]
-    fn stays_within_its_bounds() {
-        let mut names = Names::default();
-        for number in 0..2000_u32 {
-            names.define(&number.to_be_bytes(), statement("x"));
-        }
-        assert_eq!(names.statements.entries.len(), ENTRIES);
-        assert_eq!(names.statement(&0_u32.to_be_bytes()), None);
-        assert_eq!(names.statement(&1999_u32.to_be_bytes()), Some(statement("x")));
-        let long = "y".repeat(40_000);
-        for number in 0..200_u32 {
-            names.define(&number.to_be_bytes(), statement(&long));
-        }
-        assert!(names.statements.bytes <= BYTES);
-        names.forget_all();
-        assert_eq!(names.statements.bytes, 0);
     }
 }

@@ -8,15 +8,9 @@ use super::message::{CANCEL_REQUEST, GSS_REQUEST, SSL_REQUEST, VERSION_MAJOR, nu
 use super::recognise::{Evidence, weigh_frontend};
 use super::seek::{Found, Seek};
 use super::talk::Talk;
-use crate::exchange::{Ending, Nanos, Side, Signal, SqlOperation, Stamp};
+use crate::exchange::{Ending, Side, Signal, SqlOperation, Stamp};
+use crate::protocol::early::Early;
 use crate::protocol::{Conversation, Join};
-
-/// Most bytes of answers held until their question comes: more than the kernel captures of one turn.
-const EARLY_BYTES: usize = 32 * 1024;
-/// Most pieces of them with stamps of their own.
-const EARLY_PIECES: usize = 256;
-/// An answer that is older than its question by more than this is not its answer.
-const EARLY_NANOS: Nanos = 1_000_000_000;
 
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,34 +21,6 @@ enum Phase {
     Session,
     /// Nothing more is to be seen.
     Over,
-}
-
-/// Server bytes that came before what they answer.
-#[derive(Default)]
-struct Early {
-    bytes: Vec<u8>,
-    pieces: Vec<(usize, Stamp)>,
-}
-
-impl Early {
-    /// False: there is no room.
-    fn hold(&mut self, bytes: &[u8], at: Stamp) -> bool {
-        if self.bytes.len() + bytes.len() > EARLY_BYTES || self.pieces.len() >= EARLY_PIECES {
-            return false;
-        }
-        self.bytes.extend_from_slice(bytes);
-        match self.pieces.last_mut() {
-            Some((length, stamp)) if *stamp == at => *length += bytes.len(),
-            _ => self.pieces.push((bytes.len(), at)),
-        }
-        true
-    }
-
-    /// Too old to answer what the client says at `now`. An error is not: it may be the reason why the server left.
-    fn is_stale(&self, now: Stamp) -> bool {
-        let first = self.pieces.first().map_or(now.time, |(_, stamp)| stamp.time);
-        self.bytes.first() != Some(&b'E') && now.time.saturating_sub(first) > EARLY_NANOS
-    }
 }
 
 /// A connection's conversation.
@@ -95,7 +61,7 @@ impl Session {
         // Whether the close aborted what is in doubt is not known.
         let doubted = if ending == Ending::Unfinished { ending } else { Ending::Lost };
         self.talk.flight.finish_doubted(doubted, at, signals);
-        self.skipped += self.early.bytes.len() as u64 + self.seek.as_ref().map_or(0, Seek::skipped);
+        self.skipped += self.early.len() as u64 + self.seek.as_ref().map_or(0, Seek::skipped);
         report_skipped(&mut self.skipped, signals);
         // Frees what a session that is over does not need.
         *self = Session { phase: Phase::Over, ..Session::new(Join::Start) };
@@ -197,7 +163,7 @@ impl Session {
                 let Some(found) = seek.search(&mut input, at) else { return };
                 self.found(&found, signals);
             } else if self.is_early(input) {
-                if self.talk.doubtful && self.early.bytes.is_empty() && self.phase == Phase::Session {
+                if self.talk.doubtful && self.early.is_empty() && self.phase == Phase::Session {
                     self.talk.contradict(at, signals);
                     continue;
                 }
@@ -238,26 +204,22 @@ impl Session {
         let flight = &self.talk.flight;
         let unasked = flight.is_empty() || (kind == b'C' && flight.awaits_data());
         let place_known = !self.talk.client_lost && self.server.at_boundary();
-        self.phase == Phase::Greeting
-            || !self.early.bytes.is_empty()
-            || (unasked && place_known && !is_asynchronous(kind))
+        self.phase == Phase::Greeting || !self.early.is_empty() || (unasked && place_known && !is_asynchronous(kind))
     }
 
     /// Hands on answers that were held, once there is a question.
     fn release_early(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         let waits = self.talk.flight.is_empty() && !self.encryption_asked;
-        if self.early.bytes.is_empty() || waits || self.phase == Phase::Over {
+        if self.early.is_empty() || waits || self.phase == Phase::Over {
             return;
         }
-        if self.early.is_stale(at) || self.talk.client_lost {
+        // An error is never too old: it may be the reason why the server left.
+        if (self.early.first() != Some(b'E') && self.early.is_stale(at)) || self.talk.client_lost {
             return self.lose_server(at, signals);
         }
         let early = std::mem::take(&mut self.early);
-        let mut rest = early.bytes.as_slice();
-        for (length, stamp) in early.pieces {
-            let (piece, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        for (piece, stamp) in early.pieces() {
             self.feed_server(piece, stamp, signals);
-            rest = after;
         }
     }
 
@@ -272,7 +234,7 @@ impl Session {
     fn lose_server(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         self.talk.drift(at, signals);
         self.talk.ready = false;
-        let mut held = std::mem::take(&mut self.early).bytes.len() as u64;
+        let mut held = std::mem::take(&mut self.early).len() as u64;
         report_skipped(&mut held, signals);
         self.phase = Phase::Session;
         self.seek = Some(Seek::default());
@@ -294,7 +256,7 @@ impl Session {
     }
 
     fn gap_server(&mut self, length: u64, at: Stamp, signals: &mut Vec<Signal>) {
-        if self.phase == Phase::Greeting || !self.early.bytes.is_empty() {
+        if self.phase == Phase::Greeting || !self.early.is_empty() {
             return self.lose_server(at, signals);
         }
         if let Some(seek) = &mut self.seek {

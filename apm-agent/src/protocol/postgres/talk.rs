@@ -2,9 +2,10 @@
 
 use super::flight::{Awaited, Flight};
 use super::framing::Message;
-use super::message::read_text;
-use super::names::{Names, Statement};
+use super::message::{read_statement, read_text};
+use super::names::Names;
 use crate::exchange::{Ending, Nanos, Side, Signal, SqlError, SqlOperation, Stamp};
+use crate::protocol::statement::Statement;
 
 /// Silence of both sides after which nothing can be in flight unseen, also for a client that pipelines (short of a
 /// statement that runs that long).
@@ -144,7 +145,7 @@ impl Talk {
     }
 
     fn ask_query(&mut self, message: &Message<'_>, at: Stamp, signals: &mut Vec<Signal>) {
-        let statement = Statement::read(message.body, message.cut);
+        let statement = read_statement(message.body, message.cut);
         let text = statement.text.clone();
         let pending = self.flight.open(operation_of(&text), Some(statement), message.began, at.time, signals);
         if self.skipping {
@@ -171,7 +172,7 @@ impl Talk {
             self.open_group(message.began).statement = None;
             return self.expect(Awaited::Parse(Box::default()));
         };
-        let statement = Statement::read(body, message.cut);
+        let statement = read_statement(body, message.cut);
         self.open_group(message.began).statement = Some(statement.clone());
         if !self.skipping {
             self.names.define(name, statement);

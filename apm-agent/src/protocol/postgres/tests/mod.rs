@@ -127,7 +127,7 @@ impl Talk {
 fn sql(exchange: &Exchange) -> &Sql {
     match &exchange.payload {
         Payload::Sql(sql) => sql,
-        Payload::Http(_) => panic!("no SQL"),
+        Payload::Http(_) | Payload::Command(_) => panic!("no SQL"),
     }
 }
 
