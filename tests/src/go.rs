@@ -14,6 +14,8 @@ pub enum Build {
     Fixed,
     /// At any address.
     Pie,
+    /// With the race detector, which stops the program at the first race.
+    Race,
     /// By another version of Go, such as `go1.22.12`.
     Version(&'static str),
 }
@@ -26,14 +28,18 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
     let (name, mode, version, source) = match build {
         Build::Fixed => (app.to_owned(), "exe", "local", "."),
         Build::Pie => (format!("{app}-pie"), "pie", "local", "."),
+        Build::Race => (format!("{app}-race"), "exe", "local", "."),
         // Go 1.19 does not find the package of a folder when another Go runs it.
         Build::Version(version) => (format!("{app}-{version}"), "exe", version, "main.go"),
     };
     let program = place::build()?.join(name);
     let mut command = Command::new("go");
-    let arguments = ["build", "-trimpath", "-ldflags=-s -w", "-buildmode", mode, "-o"];
+    let arguments = ["build", "-trimpath", "-ldflags=-s -w", "-buildmode", mode];
     command.current_dir(place::app(app)).env("GOTOOLCHAIN", version).args(arguments);
-    let mut child = Child::start("go build", command.arg(&program).arg(source))?;
+    if build == Build::Race {
+        command.arg("-race").env("CGO_ENABLED", "1");
+    }
+    let mut child = Child::start("go build", command.arg("-o").arg(&program).arg(source))?;
     let status = child.wait_for_end(LONGEST_BUILD)?;
     ensure!(status.success(), "{} does not build:\n{}", program.display(), child.output());
     Ok(program)

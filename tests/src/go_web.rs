@@ -29,13 +29,36 @@ pub fn start(build: Build, driver: Driver, database: &Postgres) -> Result<Progra
     start_behind(&[], build, driver, database)
 }
 
+/// What makes a Go program fail that would only once in a while: collections all the time, memory that is overwritten when
+/// it is free, and an end at the first race.
+const STRESS: [(&str, &str); 3] =
+    [("GOGC", "1"), ("GODEBUG", "clobberfree=1"), ("GORACE", "halt_on_error=1 exitcode=66")];
+
+/// Starts the service with the race detector, so that the least harm is seen.
+///
+/// # Errors
+/// If it does not build or start.
+pub fn start_under_stress(database: &Postgres) -> Result<Program> {
+    let command = Command::new(go::compile("go-web", Build::Race)?);
+    run(command, &STRESS, &[], (Driver::Pq, database))
+}
+
 /// Starts the service behind other words, such as `taskset -c 0`.
 ///
 /// # Errors
 /// If it does not build or start.
 pub fn start_behind(prefix: &[&str], build: Build, driver: Driver, database: &Postgres) -> Result<Program> {
+    run(Command::new(go::compile("go-web", build)?), &[], prefix, (driver, database))
+}
+
+fn run(
+    mut command: Command,
+    variables: &[(&str, &str)],
+    prefix: &[&str],
+    (driver, database): (Driver, &Postgres),
+) -> Result<Program> {
     let port = http::free_port()?;
-    let mut command = Command::new(go::compile("go-web", build)?);
+    command.envs(variables.iter().copied());
     let driver = match driver {
         Driver::Pq => "postgres",
         Driver::Pgx => "pgx",

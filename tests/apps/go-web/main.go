@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -63,6 +64,7 @@ func main() {
 	mux.HandleFunc("/lost/{id}", s.answer(s.lost))
 	mux.HandleFunc("/late/{id}", s.answer(s.late))
 	mux.HandleFunc("/direct/{id}", s.answer(s.pgx))
+	mux.HandleFunc("/deep/{id}", s.answer(s.deep))
 	mux.HandleFunc("/call/{id}", s.answer(s.call))
 	mux.HandleFunc("/call-elsewhere/{id}", s.answer(s.callElsewhere))
 	mux.HandleFunc("/panic/{id}", func(http.ResponseWriter, *http.Request) { panic("broken on purpose") })
@@ -202,6 +204,28 @@ func (s *service) pgx(ctx context.Context, _ *http.Request, id string) error {
 	var name string
 	statement := "SELECT name FROM items WHERE id = " + id
 	return s.direct.QueryRow(ctx, statement, pgx.QueryExecModeSimpleProtocol).Scan(&name)
+}
+
+// deep has its stack grow under the functions that handle the request, asks, and has it grow and shrink again.
+func (s *service) deep(ctx context.Context, request *http.Request, id string) error {
+	return descend(3000, func() error {
+		if err := s.query(ctx, request, id); err != nil {
+			return err
+		}
+		runtime.GC()
+		return descend(3000, func() error { return nil })
+	})
+}
+
+func descend(depth int, then func() error) error {
+	var room [128]byte
+	room[depth%len(room)] = 1
+	if depth == 0 {
+		return then()
+	}
+	err := descend(depth-1, then)
+	room[0]++
+	return err
 }
 
 func (s *service) call(ctx context.Context, request *http.Request, id string) error {
