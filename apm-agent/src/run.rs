@@ -92,6 +92,8 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
         metrics_interval: collector.interval(),
         log_errors: settings.capture.log_errors,
         logs: settings.capture.log_sending,
+        left_alone: settings.bridges.left_alone.clone(),
+        node_context: settings.bridges.node_context,
     };
     let bridges = settings.bridges.clone();
     let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, bridge_settings });

@@ -152,6 +152,28 @@ fn switched_off_nothing_is_touched() -> Result<()> {
     Ok(())
 }
 
+/// By name, or all of them by having no context: requests are named, and calls are what the wire shows.
+#[test]
+fn libraries_are_left_alone() -> Result<()> {
+    for option in ["--disable-instrumentations=pg", "--node-context=false"] {
+        let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+        let database = Postgres::start()?;
+        let program = express::start(Major(22), &database)?;
+        let mut watch = Watch::start(&["--pid", &program.pid().to_string(), option])?;
+        express::listens(watch.agent(), 1)?;
+        let log = watch.agent().output();
+        ensure!(log.contains("express 4.") && (log.contains("pg 8.") == option.contains("context")), "{option}: {log}");
+        ask(&program, "/item/1", 200)?;
+        let documents = watch.finish()?.documents;
+        let request = documents.request("/item/1")?;
+        ensure!(text(request, "transaction.name") == "GET /item/:id", "{option}: {request}");
+        ensure!(documents.spans_of(request).count() == 0, "{option}: {}", documents.summary());
+        let statements = documents.spans().filter(|span| text(span, "span.db.statement") == "SELECT 1 AS id").count();
+        ensure!(statements == 1, "{option}: {}", documents.summary());
+    }
+    Ok(())
+}
+
 #[test]
 fn worker_threads_are_followed() -> Result<()> {
     for major in Major::ALL {

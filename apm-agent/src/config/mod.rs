@@ -165,11 +165,23 @@ pub struct BridgeSwitches {
     pub dotnet_sources: Vec<String>,
     /// Node.js, by a script put into its processes through their inspector.
     pub node: bool,
+    /// Its calls are linked to the request that makes them.
+    pub node_context: bool,
+    /// Its libraries that are left alone.
+    pub left_alone: Vec<String>,
 }
 
 impl Default for BridgeSwitches {
     fn default() -> Self {
-        Self { dotnet: true, go: true, go_routes: true, dotnet_sources: Vec::new(), node: true }
+        Self {
+            dotnet: true,
+            go: true,
+            go_routes: true,
+            dotnet_sources: Vec::new(),
+            node: true,
+            node_context: true,
+            left_alone: Vec::new(),
+        }
     }
 }
 

@@ -246,6 +246,8 @@ mod tests {
             metrics_interval: None,
             log_errors: false,
             logs: false,
+            left_alone: Vec::new(),
+            node_context: true,
         };
         let mut bridges = Bridges::new(BridgeSwitches::default(), settings, None);
         let heard = |time| Message { pid: 7, time, said: Said::Heard };

@@ -126,6 +126,10 @@ pub struct BridgeSettings {
     pub log_errors: bool,
     /// Everything the program logs is told.
     pub logs: bool,
+    /// Libraries that are left alone, by their names.
+    pub left_alone: Vec<String>,
+    /// The script in Node.js knows which request makes a call.
+    pub node_context: bool,
 }
 
 /// The door of the run time with this `service.agent.name`, if it has one.

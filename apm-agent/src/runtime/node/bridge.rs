@@ -131,6 +131,8 @@ fn wanted(settings: &BridgeSettings, lease_port: u16) -> ScriptSettings {
         flush_ms: FLUSH_MS,
         sample_rate: settings.sample_rate,
         metrics_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
+        context: settings.node_context,
+        off: settings.left_alone.clone(),
         ..ScriptSettings::default()
     }
 }
