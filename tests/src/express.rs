@@ -16,6 +16,9 @@ use crate::{
 /// What the agent logs when its script is in a process.
 pub const LISTENING: &str = "a script in Node.js";
 
+/// How long one of many processes may take until the script is in it.
+const EACH: Duration = Duration::from_secs(6);
+
 /// Starts the service.
 ///
 /// # Errors
@@ -41,9 +44,18 @@ pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables
 ///
 /// # Errors
 /// If that takes too long.
-pub fn listens(agent: &Agent, processes: usize) -> Result<()> {
+pub fn is_in(agent: &Agent, processes: usize) -> Result<()> {
     let enough = || agent.output().matches(LISTENING).count() >= processes;
-    wait::until("the script to be in", wait::PATIENCE, || enough().then_some(())).with_context(|| agent.output())?;
+    let limit = wait::PATIENCE.max(EACH * u32::try_from(processes)?);
+    wait::until("the script to be in", limit, || enough().then_some(())).with_context(|| agent.output())
+}
+
+/// Waits until the script has come in, and what it tells is listened to.
+///
+/// # Errors
+/// If that takes too long.
+pub fn listens(agent: &Agent, processes: usize) -> Result<()> {
+    is_in(agent, processes)?;
     // The engine takes in that the script speaks at its next looks; what passes before is told by the wire.
     thread::sleep(Duration::from_millis(1500));
     Ok(())

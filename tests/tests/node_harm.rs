@@ -29,7 +29,13 @@ use rustix::process::Signal;
 const NEEDS: &[Need] = &[Need::NodeMajors, Need::File(DEBIAN_FOLDER)];
 
 /// Times an agent comes and goes; every fourth is killed.
-const VISITS: u32 = 20;
+const VISITS: u32 = 50;
+
+/// Processes an agent comes into at once, of each major.
+const OF_EACH: usize = 4;
+
+/// Longest time until one of two agents has given up.
+const QUARREL: Duration = Duration::from_secs(90);
 
 /// Clients that ask all the time, and the pause of each between two requests.
 const CLIENTS: u32 = 4;
@@ -113,7 +119,7 @@ fn say(text: &str) -> Result<()> {
 
 fn attach(pid: u32) -> Result<Agent> {
     let agent = Agent::run(&["--pid".into(), pid.to_string(), "--console".into()])?;
-    express::listens(&agent, 1)?;
+    express::is_in(&agent, 1)?;
     Ok(agent)
 }
 
@@ -124,7 +130,7 @@ fn end(mut program: Program) -> Result<(String, String)> {
 }
 
 #[test]
-fn twenty_agents_leave_nothing() -> Result<()> {
+fn fifty_agents_leave_nothing() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
     let (expected, _) = end(express::start(Major(22), &database)?)?;
@@ -160,16 +166,16 @@ fn twenty_agents_leave_nothing() -> Result<()> {
 }
 
 #[test]
-fn four_processes_at_once() -> Result<()> {
+fn twenty_processes_at_once() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
-    let majors = [Major(18), Major(20), Major(24), Major(26)];
-    let programs = majors.into_iter().map(|major| express::start(major, &database)).collect::<Result<Vec<_>>>()?;
+    let majors = Major::ALL.into_iter().flat_map(|major| [major; OF_EACH]);
+    let programs = majors.map(|major| express::start(major, &database)).collect::<Result<Vec<_>>>()?;
     let before = programs.iter().map(|program| Held::by(program, &database)).collect::<Result<Vec<_>>>()?;
     let pids: Vec<String> = programs.iter().map(|program| program.pid().to_string()).collect();
     let arguments: Vec<&str> = pids.iter().flat_map(|pid| ["--pid", pid.as_str()]).collect();
     let mut watch = Watch::start(&arguments)?;
-    express::listens(watch.agent(), 4)?;
+    express::listens(watch.agent(), programs.len())?;
     for program in &programs {
         ensure!(http::get(program.port(), "/item/1")?.status == 200);
     }
@@ -181,6 +187,26 @@ fn four_processes_at_once() -> Result<()> {
     for (program, before) in programs.iter().zip(&before) {
         before.again(program, &database, UNDONE)?;
     }
+    Ok(())
+}
+
+/// They take the script from each other until one gives up; the program notices neither, and nothing of them stays.
+#[test]
+fn two_agents_at_once() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let program = express::start(Major(24), &database)?;
+    let before = Held::by(&program, &database)?;
+    let (_, answered) = under_load(&program, || {
+        let agents = [attach(program.pid())?, attach(program.pid())?];
+        let gave_up = |agent: &Agent| agent.output().contains("does another agent remove it?");
+        wait::until("one to give up", QUARREL, || agents.iter().any(gave_up).then_some(()))?;
+        ensure!(!agents.iter().all(gave_up), "the other one stays");
+        agents.into_iter().try_for_each(|agent| agent.stop().map(|_| ()))?;
+        before.again(&program, &database, UNDONE)?;
+        Ok(())
+    })?;
+    ensure!(answered > 0);
     Ok(())
 }
 
