@@ -302,4 +302,18 @@ pub struct Frame {
     pub line: Option<u32>,
     /// Not the user's own code.
     pub library: bool,
+    /// What stands there, where the file could be read.
+    #[serde(default)]
+    pub source: Option<Box<Source>>,
+}
+
+/// Lines of a source file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// Those before it, in order.
+    pub before: Vec<String>,
+    /// The line itself.
+    pub line: String,
+    /// Those after it, in order.
+    pub after: Vec<String>,
 }

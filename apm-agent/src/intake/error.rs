@@ -87,6 +87,12 @@ struct StackFrame<'a> {
     abs_path: Option<Cow<'a, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     lineno: Option<u32>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pre_context: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    context_line: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    post_context: &'a [String],
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     library_frame: bool,
 }
@@ -175,6 +181,7 @@ fn most(detail: Detail, some: usize) -> usize {
 
 /// Both names of the file are the path the compiler wrote down; the server wants a class or a file of each frame.
 fn stack_frame(frame: &Frame) -> StackFrame<'_> {
+    let source = frame.source.as_deref();
     let path = frame.file.as_deref().map(keyword);
     StackFrame {
         classname: frame.class.as_deref().map(keyword),
@@ -183,6 +190,9 @@ fn stack_frame(frame: &Frame) -> StackFrame<'_> {
         filename: path.clone().or_else(|| frame.class.is_none().then_some(Cow::Borrowed(UNKNOWN_FILE))),
         abs_path: path,
         lineno: frame.line,
+        pre_context: source.map_or(&[], |source| &source.before),
+        context_line: source.map(|source| source.line.as_str()),
+        post_context: source.map_or(&[], |source| &source.after),
         library_frame: frame.library,
     }
 }

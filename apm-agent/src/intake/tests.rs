@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{
-    bridge::{Frame, SpanKind},
+    bridge::{Frame, Source, SpanKind},
     build::{
         Composite, Destination, DroppedSpans, ErrorEvent, ErrorLog, HttpCall, HttpContext, Otel, Outcome,
         ServiceTarget, Span, Transaction, failure, sample,
@@ -273,9 +273,15 @@ fn writes_exceptions_with_stacks_and_causes() {
         })
     );
     let nameless = Frame { function: "main".into(), module: Some("app".into()), ..Frame::default() };
-    let written = error(ErrorEvent { frames: vec![nameless], ..event });
+    let written = error(ErrorEvent { frames: vec![nameless], ..event.clone() });
     let frame = json!([{"function": "main", "module": "app", "filename": "n/a"}]);
     assert_eq!(written["exception"]["stacktrace"], frame);
+    let source = Source { before: vec!["one".into()], line: "two".into(), after: vec!["three".into(), String::new()] };
+    let quoted = Frame { function: "main".into(), source: Some(Box::new(source)), ..Frame::default() };
+    let written = error(ErrorEvent { frames: vec![quoted], ..event });
+    let frame = &written["exception"]["stacktrace"][0];
+    assert_eq!((&frame["pre_context"], &frame["context_line"]), (&json!(["one"]), &json!("two")));
+    assert_eq!(frame["post_context"], json!(["three", ""]));
 }
 
 #[test]

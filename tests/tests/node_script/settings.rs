@@ -63,6 +63,8 @@ fn metrics(told: &Told) -> Result<()> {
         ("nodejs.requests.active", 0.0, 100.0),
         ("nodejs.eventloop.delay.avg.ms", 0.0, 10_000.0),
         ("nodejs.eventloop.utilization", 0.0, 1.0),
+        ("nodejs.gc.count", 0.0, 1e6),
+        ("nodejs.gc.time", 0.0, 1e6),
         ("nodejs.memory.heap.allocated.bytes", 1e6, 1e9),
         ("nodejs.memory.heap.used.bytes", 1e6, 1e9),
         ("nodejs.memory.external.bytes", 1e3, 1e9),
@@ -78,6 +80,9 @@ fn metrics(told: &Told) -> Result<()> {
     ensure!(busiest > 0.5, "the loop was busy for 100 ms: {busiest}");
     let latest = values("nodejs.eventloop.delay.avg.ms").into_iter().fold(0.0, f64::max);
     ensure!(latest > 0.0, "and so timers came late");
+    for name in ["nodejs.gc.count", "nodejs.gc.time"] {
+        ensure!(values(name).iter().sum::<f64>() > 0.0, "{name}: what was thrown away was collected");
+    }
     Ok(())
 }
 

@@ -248,7 +248,7 @@ fn frame(line: &str) -> Option<Frame> {
     let (file, line) = source(location);
     let (class, function) = name::demangle(method);
     let library = class.as_deref().is_some_and(|class| LIBRARIES.iter().any(|library| class.starts_with(library)));
-    Some(Frame { class, function, module: None, file, line, library })
+    Some(Frame { class, function, file, line, library, ..Frame::default() })
 }
 
 /// What follows the arguments, and the part of an iterator that ran (`+MoveNext()`).

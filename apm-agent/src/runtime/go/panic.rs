@@ -99,6 +99,7 @@ fn frame(name: &str, file: &str, line: u32) -> Frame {
         file: Some(file.to_owned()).filter(|file| !file.is_empty()),
         line: Some(line).filter(|line| *line > 0),
         library: is_library(package, file),
+        source: None,
     }
 }
 

@@ -13,10 +13,11 @@ use super::{
     guard::{self, Refusal},
     lease::Lease,
     script::{self, ScriptSettings, Status},
+    source::Sources,
     telling::Telling,
 };
 use crate::{
-    bridge::Detail,
+    bridge::{Detail, Said},
     clock::Clock,
     config::BridgeSwitches,
     exchange::Nanos,
@@ -83,7 +84,7 @@ impl Bridge for Script {
             let _channel = tools.open_channel(line.pid, fd).map_err(|failure| failure.to_string())?;
             line.began(Detail { requests: true, statements: true, connections: true });
             tell(line.pid, &status);
-            if listen(kit, line, &mut lease) == Left::Ended {
+            if listen(process, kit, line, &mut lease) == Left::Ended {
                 return Ok(());
             }
             std::thread::sleep(PAUSE);
@@ -156,8 +157,8 @@ enum Left {
     Gone,
 }
 
-fn listen(kit: &Kit, line: &mut Line, lease: &mut Lease) -> Left {
-    let mut ear = Ear::default();
+fn listen(process: &Process, kit: &Kit, line: &mut Line, lease: &mut Lease) -> Left {
+    let mut ear = Ear { telling: Telling::default(), threads: BTreeMap::new(), sources: Sources::of(process) };
     let mut held = false;
     loop {
         let read = kit.inbox.recv_timeout(READ);
@@ -183,16 +184,22 @@ fn listen(kit: &Kit, line: &mut Line, lease: &mut Lease) -> Left {
 }
 
 /// Hears what the threads of a process write.
-#[derive(Default)]
-struct Ear {
+struct Ear<'a> {
     telling: Telling,
+    sources: Sources<'a>,
     /// When each thread wrote last: it has said everything until then.
     threads: BTreeMap<u32, Nanos>,
 }
 
-impl Ear {
+impl Ear<'_> {
     fn hear(&mut self, batch: &Batch, line: &mut Line) {
-        self.telling.told(&batch.bytes, Clock::now(), &mut |time, said| line.say(time, said));
+        let sources = &mut self.sources;
+        self.telling.told(&batch.bytes, Clock::now(), &mut |time, mut said| {
+            if let Said::Threw(threw) = &mut said {
+                sources.quote(&mut threw.thrown.frames);
+            }
+            line.say(time, said);
+        });
         line.lost(std::mem::take(&mut self.telling.lost));
         self.threads.insert(batch.tid, batch.time);
         self.threads.retain(|_, wrote| batch.time.saturating_sub(*wrote) < SILENT);

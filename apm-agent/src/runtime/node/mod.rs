@@ -22,6 +22,7 @@ mod recognise;
 pub mod record;
 pub mod script;
 mod session;
+mod source;
 mod stack;
 mod telling;
 

@@ -11,13 +11,14 @@ function measure () {
   const delay = monitorEventLoopDelay({ resolution: RESOLUTION })
   delay.enable()
   undo.push(() => delay.disable())
+  const collections = outside(countCollections)
   let busy = performance.eventLoopUtilization()
   const tell = () => {
     if (!active) return
     try {
       const since = busy
       busy = performance.eventLoopUtilization()
-      tellMetrics(sample(delay, performance.eventLoopUtilization(busy, since).utilization))
+      tellMetrics({ ...sample(delay, performance.eventLoopUtilization(busy, since).utilization), ...collections() })
       delay.reset()
     } catch (error) {
       bug(error)
@@ -25,6 +26,24 @@ function measure () {
   }
   const interval = outside(() => setInterval(tell, settings.metrics_interval_ms).unref())
   undo.push(() => clearInterval(interval))
+}
+
+// Gives the number of garbage collections since it was last called, and their milliseconds.
+function countCollections () {
+  let [count, time] = [0, 0]
+  const add = entries => {
+    count += entries.length
+    for (const { duration } of entries) time += duration
+  }
+  const observer = new (builtin('perf_hooks').PerformanceObserver)(list => add(list.getEntries()))
+  observer.observe({ entryTypes: ['gc'] })
+  undo.push(() => observer.disconnect())
+  return () => {
+    add(observer.takeRecords())
+    const counted = { 'nodejs.gc.count': count, 'nodejs.gc.time': time };
+    [count, time] = [0, 0]
+    return counted
+  }
 }
 
 function sample (delay, utilization) {
