@@ -124,7 +124,7 @@ pub enum Payload {
     Http(Http),
     /// PostgreSQL, MySQL, MariaDB.
     Sql(Sql),
-    /// Redis, and other databases whose requests are commands.
+    /// Redis, MongoDB, and other databases whose requests are commands.
     Command(Command),
 }
 
@@ -193,10 +193,18 @@ pub enum SqlOperation {
 /// A command to a database that knows no SQL.
 #[derive(Debug, Default, PartialEq, serde::Serialize)]
 pub struct Command {
-    /// `redis`, …: a subtype of Elastic's `db` spans.
+    /// `redis`, `mongodb`: a subtype of Elastic's `db` spans.
     pub system: &'static str,
     /// Name of the command; empty: unknown.
     pub name: String,
+    /// Database it is about, when the product has such and it is known.
+    pub database: Option<String>,
+    /// Collection it is about.
+    pub collection: Option<String>,
+    /// Text of the command, where it is told.
+    pub statement: Option<String>,
+    /// The text is longer than what was captured.
+    pub statement_cut: bool,
     /// Error the server answered.
     pub error: Option<SqlError>,
 }

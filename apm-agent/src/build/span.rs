@@ -87,14 +87,23 @@ pub fn from_sql(exchange: &Exchange, sql: &Sql, addresses: &Addresses) -> CallPa
 /// Describes a command to a database that knows no SQL.
 pub fn from_command(exchange: &Exchange, command: &Command, addresses: &Addresses) -> CallParts {
     let name = if command.name.is_empty() { command.system } else { &command.name };
+    // Elastic's specification names the command as MongoDB's action, and Redis' is a query.
+    let action = if command.system == "mongodb" { &command.name } else { "query" };
+    let statement = command.statement.as_deref().map(|text| cut(text, command.statement_cut));
+    let database = command.database.as_deref();
     CallParts {
-        name: name.to_owned(),
+        name: command.collection.as_ref().map_or_else(|| name.to_owned(), |collection| format!("{collection}.{name}")),
         kind: "db",
         subtype: command.system.into(),
-        action: "query".to_owned(),
+        action: action.to_owned(),
         outcome: outcome::of_database(exchange, command.error.as_ref()),
-        destination: destination::of_database(command.system, None, &addresses.remote),
-        db: Some(DbContext { kind: command.system.into(), ..DbContext::default() }),
+        destination: destination::of_database(command.system, database, &addresses.remote),
+        db: Some(DbContext {
+            instance: command.database.clone(),
+            statement,
+            kind: command.system.into(),
+            ..DbContext::default()
+        }),
         http: None,
         propagated: false,
     }
@@ -125,11 +134,14 @@ fn sql_action(operation: SqlOperation) -> &'static str {
 }
 
 fn statement(sql: &Sql) -> Option<String> {
-    let text = sql.statement.as_deref()?;
-    Some(match sql.statement_cut {
+    sql.statement.as_deref().map(|text| cut(text, sql.statement_cut))
+}
+
+fn cut(text: &str, incomplete: bool) -> String {
+    match incomplete {
         true => truncate_incomplete(text, LONG_FIELD),
         false => truncate(text, LONG_FIELD).into_owned(),
-    })
+    }
 }
 
 impl CallParts {
@@ -232,7 +244,7 @@ mod tests {
 
     #[test]
     fn describes_a_command() {
-        let command = Command { system: "redis", name: "GET".into(), error: None };
+        let command = Command { system: "redis", name: "GET".into(), ..Command::default() };
         let parts = from_command(&exchange(Ending::Complete), &command, &addresses());
         assert_eq!((parts.name.as_str(), parts.kind, parts.subtype.as_ref()), ("GET", "db", "redis"));
         assert_eq!((parts.action.as_str(), parts.outcome), ("query", Outcome::Success));
@@ -240,8 +252,21 @@ mod tests {
         assert_eq!((target.kind.as_str(), target.name.as_deref()), ("redis", None));
         let db = parts.db.unwrap();
         assert_eq!((db.kind.as_ref(), db.statement, db.instance), ("redis", None, None));
-        let unknown = Command { name: String::new(), ..command };
-        assert_eq!(from_command(&exchange(Ending::Lost), &unknown, &addresses()).name, "redis");
+        let find = Command {
+            system: "mongodb",
+            name: "find".into(),
+            database: Some("shop".into()),
+            collection: Some("items".into()),
+            statement: Some("{}".into()),
+            ..command
+        };
+        let parts = from_command(&exchange(Ending::Complete), &find, &addresses());
+        assert_eq!((parts.name.as_str(), parts.action.as_str()), ("items.find", "find"));
+        assert_eq!(parts.destination.target.name.as_deref(), Some("shop"));
+        let db = parts.db.unwrap();
+        assert_eq!((db.kind.as_ref(), db.statement.as_deref()), ("mongodb", Some("{}")));
+        let unknown = Command { system: "mongodb", ..Command::default() };
+        assert_eq!(from_command(&exchange(Ending::Lost), &unknown, &addresses()).name, "mongodb");
     }
 
     #[test]
@@ -278,7 +303,7 @@ mod tests {
             from_command(&exchange(Ending::Complete), &command, &addresses())
         };
         let mysql = query(Sql { system: "mysql", ..sample::sql("SELECT 1") });
-        for parts in [http, query(sample::sql("SELECT 1")), mysql, command("redis")] {
+        for parts in [http, query(sample::sql("SELECT 1")), mysql, command("redis"), command("mongodb")] {
             assert!(
                 types[parts.kind]["subtypes"][parts.subtype.as_ref()].is_object(),
                 "{}/{}",

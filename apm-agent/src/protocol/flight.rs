@@ -98,6 +98,19 @@ impl<A> Flight<A> {
         self.queue.front_mut()
     }
 
+    /// All, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Pending<A>> {
+        self.queue.iter()
+    }
+
+    /// Takes off the first that is meant.
+    pub(super) fn take(&mut self, is_meant: impl Fn(&A) -> bool) -> Option<Pending<A>> {
+        let place = self.queue.iter().position(|pending| is_meant(&pending.asked))?;
+        let pending = self.queue.remove(place)?;
+        self.bytes = self.bytes.saturating_sub(pending.bytes);
+        Some(pending)
+    }
+
     /// Takes off the one whose answer is due.
     pub(super) fn pop(&mut self) -> Option<Pending<A>> {
         let pending = self.queue.pop_front()?;

@@ -18,13 +18,15 @@ use crate::exchange::{Side, Signal, Stamp};
 mod early;
 mod flight;
 pub mod http1;
+pub mod mongodb;
 pub mod mysql;
 pub mod postgres;
 pub mod redis;
 mod statement;
 
 /// Every protocol, in the order in which they are asked for an opinion: those with the clearest first bytes first.
-pub static PROTOCOLS: &[&dyn Protocol] = &[&http1::Http1, &postgres::Postgres, &mysql::MySql, &redis::Redis];
+pub static PROTOCOLS: &[&dyn Protocol] =
+    &[&http1::Http1, &postgres::Postgres, &mysql::MySql, &redis::Redis, &mongodb::MongoDb];
 
 /// What a protocol says about the first bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -85,7 +85,12 @@ fn sql_agrees(found: &Sql, whole: &Sql, complete: bool) -> bool {
 fn command_agrees(found: &Command, whole: &Command, complete: bool) -> bool {
     let name = found.name == whole.name || found.name.is_empty() && !complete;
     let answer = if complete { found.error == whole.error } else { known(&found.error, &whole.error) };
-    found.system == whole.system && name && answer
+    let subject = known(&found.database, &whole.database) && known(&found.collection, &whole.collection);
+    let statement = match (&found.statement, &whole.statement) {
+        (Some(text), Some(all)) => text == all || found.statement_cut && all.starts_with(text.as_str()),
+        (found, _) => found.is_none(),
+    };
+    found.system == whole.system && name && answer && subject && statement
 }
 
 /// What is known is right.

@@ -263,7 +263,7 @@ mod tests {
 
     fn command_over(bridged: &mut Bridged, key: RequestKey, time: Nanos, name: &str) {
         bridged.call_opened(key, Ports { local: OURS, remote: SERVER }, 1, time - 5);
-        let command = Command { system: "redis", name: name.into(), error: None };
+        let command = Command { system: "redis", name: name.into(), ..Command::default() };
         let mut exchange = sample::exchange(Ending::Unfinished, Payload::Http(Http::default()));
         let parts = span::from_command(&exchange, &command, &Addresses::default());
         exchange.payload = Payload::Command(command);

@@ -90,7 +90,8 @@ impl Session {
             (pending.response_start, pending.asked.error) = (None, None);
         }
         pending.finish(ending, at, signals, |question| {
-            Payload::Command(Command { system: "redis", name: question.name, error: question.error })
+            let Question { name, error, .. } = question;
+            Payload::Command(Command { system: "redis", name, error, ..Command::default() })
         });
     }
 
