@@ -1,6 +1,6 @@
 //! The agent under test, as a person would start it.
 
-use std::{path::PathBuf, process::Command, thread, time::Duration};
+use std::{path::PathBuf, process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::process::Signal;
@@ -80,14 +80,15 @@ impl Agent {
         self.child.is_running()
     }
 
-    /// Lets it do nothing for a while.
+    /// Lets it do nothing until something has happened.
     ///
     /// # Errors
-    /// If it cannot be signalled.
-    pub fn pause(&self, time: Duration) -> Result<()> {
+    /// If it cannot be signalled, or that takes too long.
+    pub fn pause_until(&self, what: &str, happened: impl FnMut() -> Option<()>) -> Result<()> {
         self.child.signal(Signal::STOP)?;
-        thread::sleep(time);
-        self.child.signal(Signal::CONT)
+        let waited = wait::until(what, 4 * wait::PATIENCE, happened);
+        self.child.signal(Signal::CONT)?;
+        waited
     }
 
     /// Ends it as `systemctl stop` would, and reads what it counted.

@@ -44,6 +44,11 @@ pub fn is_more_than_http(ended: &SpanEnded) -> bool {
     node::is_more_than_http(ended)
 }
 
+/// The name that the run time's Elastic agent gives a call, where it is not the one that the wire's would have.
+pub fn own_name(ended: &SpanEnded) -> Option<&str> {
+    node::own_name(ended)
+}
+
 /// The span as a transaction. `sample_rate` is that of its trace.
 pub fn transaction(ended: &SpanEnded, start: EpochMicros, sample_rate: Option<f64>, rules: &Rules) -> Transaction {
     let attributes = Attributes(&ended.attributes);

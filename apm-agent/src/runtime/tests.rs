@@ -60,12 +60,14 @@ fn python_by_its_binary_and_script() {
     let script = folder.path().join("billing.py");
     fs::write(&script, "import sys\nsys.stdin.read()\n").expect("script");
     let child = spawn(Command::new(executable).arg("-u").arg(&script));
+    // Its library, which knows the version best, is mapped a moment after the executable.
+    let known = Some(("CPython".into(), version.to_string()));
     let process =
-        look(&child, |process| process.mapped_files().iter().any(|file| file.to_string_lossy().contains("python")));
+        look(&child, |process| Subject::of_process(process).is_ok_and(|subject| subject.runtime().1.runtime == known));
     let subject = Subject::of_process(&process).expect("readable");
     let (runtime, detected) = subject.runtime();
     assert_eq!(runtime.name(), "Python");
-    assert_eq!(detected.runtime, Some(("CPython".into(), version.to_string())));
+    assert_eq!(detected.runtime, known);
     assert_eq!(runtime.service(&subject).map(|named| named.name).as_deref(), Some("billing"));
 }
 

@@ -50,8 +50,7 @@ const PREPARE: &str = " (prepare)";
 /// `None`: the source is not one of them.
 pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
     let attributes = Attributes(&ended.attributes);
-    let (_, speaks) = LIBRARIES.iter().find(|(library, _)| *library == ended.source)?;
-    match *speaks {
+    match speaks(ended)? {
         Speaks::Http => Some(http(ended, attributes)),
         Speaks::Sql(system) => Some(query(ended, attributes, system)),
         Speaks::Redis => Some(command(ended, attributes, "redis", "query")),
@@ -64,8 +63,16 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
 
 /// A library that makes its calls by HTTP says more of them than their HTTP does.
 pub(super) fn is_more_than_http(ended: &SpanEnded) -> bool {
-    let speaks = LIBRARIES.iter().find(|(library, _)| *library == ended.source).map(|(_, speaks)| speaks);
-    matches!(speaks, Some(Speaks::Elasticsearch))
+    matches!(speaks(ended), Some(Speaks::Elasticsearch))
+}
+
+/// Elastic's Node.js agent names a command `DATABASE.COLLECTION.COMMAND`; the wire's span has the name of its Go agent.
+pub(super) fn own_name(ended: &SpanEnded) -> Option<&str> {
+    matches!(speaks(ended), Some(Speaks::Mongo)).then_some(&ended.name)
+}
+
+fn speaks(ended: &SpanEnded) -> Option<Speaks> {
+    LIBRARIES.iter().find(|(library, _)| *library == ended.source).map(|(_, speaks)| *speaks)
 }
 
 /// A request of Elasticsearch: its path is the name, and the body of a search the statement.

@@ -209,6 +209,10 @@ impl Tracer {
             self.counters.calls_internal += 1;
             return;
         }
+        let own_name = match &known {
+            Known::Span(span) => activity::own_name(span).map(str::to_owned),
+            _ => None,
+        };
         let (context, id) = match &known {
             Known::Announced { call, .. } => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
             Known::Span(span) if activity::is_more_than_http(span) => {
@@ -240,7 +244,8 @@ impl Tracer {
         let sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
         let place = Place { trace, id, parent: Some(parent), sample_rate };
         let start = self.clock.epoch(exchange.opened.time);
-        let span = parts.into_span(place, None, start, duration(&exchange));
+        let mut span = parts.into_span(place, None, start, duration(&exchange));
+        span.name = own_name.unwrap_or(span.name);
         // The run time's exception has a stack; the database's words are the same.
         let error = self.exception_in(pid, id).or_else(|| self.database_failure(&exchange));
         self.hold(pid, &instance, parent, Held { span, propagated, error });
