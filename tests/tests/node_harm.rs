@@ -29,7 +29,7 @@ use rustix::process::Signal;
 const NEEDS: &[Need] = &[Need::NodeMajors, Need::File(DEBIAN_FOLDER)];
 
 /// Times an agent comes and goes when `NODE_HARM_VISITS` does not say; every fourth is killed.
-const VISITS: u32 = 20;
+const VISITS: u32 = 10;
 
 /// Processes an agent comes into at once, of each major.
 const OF_EACH: usize = 4;
