@@ -39,6 +39,17 @@ pub enum Verdict {
     Yes,
 }
 
+/// What a side's bytes say of a protocol in which a connection was joined late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Evidence {
+    /// These are none of its messages.
+    Against,
+    /// They could be.
+    Weak,
+    /// They are.
+    Strong,
+}
+
 /// How a parser meets its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
@@ -83,4 +94,11 @@ pub trait Conversation: Send {
     /// Watching ends with the connection still open (process exit, detach): open exchanges become
     /// [`Ending::Unfinished`](crate::exchange::Ending::Unfinished).
     fn finish(&mut self, at: Stamp, signals: &mut Vec<Signal>);
+}
+
+/// Says how many bytes were skipped, once a side is in step again or over.
+fn report_skipped(skipped: &mut u64, signals: &mut Vec<Signal>) {
+    if *skipped > 0 {
+        signals.push(Signal::Resynchronised { bytes: std::mem::take(skipped) });
+    }
 }

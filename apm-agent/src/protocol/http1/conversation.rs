@@ -6,7 +6,7 @@ use super::direction::{Direction, Position};
 use super::held::{Held, Passed};
 use super::pending::Queue;
 use crate::exchange::{Ending, Side, Signal, Stamp};
-use crate::protocol::{Conversation, Join};
+use crate::protocol::{Conversation, Join, report_skipped};
 
 /// One connection's conversation.
 pub struct Http1Conversation {
@@ -87,13 +87,6 @@ impl Http1Conversation {
         }
     }
 
-    /// Reports what was skipped, once a direction is in step again or over.
-    pub(super) fn report_skipped(direction: &mut Direction, signals: &mut Vec<Signal>) {
-        if direction.skipped > 0 {
-            signals.push(Signal::Resynchronised { bytes: std::mem::take(&mut direction.skipped) });
-        }
-    }
-
     /// Ends the conversation; `ending` is that of exchanges still open.
     pub(super) fn end(&mut self, ending: Ending, at: Stamp, signals: &mut Vec<Signal>) {
         if self.is_over {
@@ -105,8 +98,8 @@ impl Http1Conversation {
         self.queue.end_all(ending, at, signals);
         self.client.search(0);
         self.server.search(0);
-        Self::report_skipped(&mut self.client, signals);
-        Self::report_skipped(&mut self.server, signals);
+        report_skipped(&mut self.client.skipped, signals);
+        report_skipped(&mut self.server.skipped, signals);
     }
 
     /// The server sends no more: that ends a body without length, and aborts all else.

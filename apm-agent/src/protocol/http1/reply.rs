@@ -6,7 +6,7 @@ use super::direction::{HeadStep, Position};
 use super::head::{Framing, ResponseHead, read_response};
 use super::recognise::{judge_server, skip_empty_lines};
 use crate::exchange::{Ending, Signal, Stamp};
-use crate::protocol::Verdict;
+use crate::protocol::{Verdict, report_skipped};
 
 impl Http1Conversation {
     /// Bytes came from the server.
@@ -122,7 +122,7 @@ impl Http1Conversation {
     }
 
     fn end_response_head(&mut self, head: ResponseHead, began: Stamp, at: Stamp, signals: &mut Vec<Signal>) {
-        Self::report_skipped(&mut self.server, signals);
+        report_skipped(&mut self.server.skipped, signals);
         self.server.position = Position::Head { guessed: false };
         let rivals = self.queue.count_answerable();
         let Some(request) = self.queue.answerable() else { return };
@@ -219,7 +219,7 @@ impl Http1Conversation {
         if ends_with_last_chunk(bytes) {
             if rivals == 1 {
                 self.complete(at, signals);
-                Self::report_skipped(&mut self.server, signals);
+                report_skipped(&mut self.server.skipped, signals);
             } else {
                 // This is the end of any of their answers.
                 self.lose_answers(0, at, signals);

@@ -6,7 +6,7 @@ use super::direction::{HeadStep, Position};
 use super::head::{Framing, RequestHead, read_request};
 use super::recognise::{is_common, judge_client, skip_empty_lines};
 use crate::exchange::{Ending, Signal, Stamp};
-use crate::protocol::Verdict;
+use crate::protocol::{Verdict, report_skipped};
 
 impl Http1Conversation {
     /// Bytes came from the client.
@@ -100,7 +100,7 @@ impl Http1Conversation {
     }
 
     fn end_request_head(&mut self, mut head: RequestHead, at: Stamp, signals: &mut Vec<Signal>) {
-        Self::report_skipped(&mut self.client, signals);
+        report_skipped(&mut self.client.skipped, signals);
         let body = match head.framing {
             Framing::Unsaid | Framing::Length(0) => None,
             Framing::Length(length) => Some(Position::Body(Body::Length(length))),
@@ -186,7 +186,7 @@ impl Http1Conversation {
         self.client.skipped += bytes.len() as u64;
         if ends_with_last_chunk(bytes) {
             self.end_request(at);
-            Self::report_skipped(&mut self.client, signals);
+            report_skipped(&mut self.client.skipped, signals);
         }
         &[]
     }

@@ -7,7 +7,7 @@ use super::message::{Framer, Message, Step};
 use super::recognise::begins_message;
 use crate::exchange::{Command, Ending, Nanos, Payload, Side, Signal, SqlError, Stamp};
 use crate::protocol::flight::{Flight, Pending};
-use crate::protocol::{Conversation, Join};
+use crate::protocol::{Conversation, Join, report_skipped};
 
 /// Most answers awaited; the oldest ends first. Bytes of statements they hold.
 const AWAITED: usize = 1024;
@@ -89,14 +89,8 @@ impl Session {
 
     fn end(&mut self, ending: Ending, at: Stamp, signals: &mut Vec<Signal>) {
         self.finish_all(ending, at, signals);
-        self.report_skipped(signals);
+        report_skipped(&mut self.skipped, signals);
         *self = Session { over: true, ..Session::new(Join::Start) };
-    }
-
-    fn report_skipped(&mut self, signals: &mut Vec<Signal>) {
-        if self.skipped > 0 {
-            signals.push(Signal::Resynchronised { bytes: std::mem::take(&mut self.skipped) });
-        }
     }
 
     fn place(&mut self, side: Side) -> &mut Place {
@@ -125,7 +119,7 @@ impl Session {
                 return;
             }
             place.lost = false;
-            self.report_skipped(signals);
+            report_skipped(&mut self.skipped, signals);
         }
         loop {
             let understood = match place.framer.step(&mut input, at) {

@@ -6,7 +6,7 @@ use super::greeting::{VERSION, VERSION_BYTES, capability};
 use super::packet::{Framer, Packet, read_header};
 use super::reply::{LOCAL_INFILE, OK, read_ok};
 use crate::exchange::Stamp;
-use crate::protocol::{Join, Verdict};
+use crate::protocol::{Evidence, Join, Verdict};
 
 /// Bytes of a server after which a late connection whose client is silent is given up.
 const PATIENCE_BYTES: usize = 4096;
@@ -60,17 +60,6 @@ const VERBS: &[&str] = &[
     "WITH",
     "XA",
 ];
-
-/// What a side's bytes say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evidence {
-    /// These are no packets.
-    Against,
-    /// They could be.
-    Weak,
-    /// They are.
-    Strong,
-}
 
 pub(super) fn recognise(client: &[u8], server: &[u8], join: Join) -> Verdict {
     match join {

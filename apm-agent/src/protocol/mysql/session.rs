@@ -6,13 +6,13 @@ use super::command::{Command, Expects, LAST_PREPARED, Subject, read};
 use super::greeting::{capability, read_response, server_capabilities};
 use super::packet::{Framer, Packet};
 use super::question::{Question, database_after};
-use super::recognise::{Evidence, weigh_client};
+use super::recognise::weigh_client;
 use super::reply::end_at;
 use crate::exchange::{Ending, Nanos, Side, Signal, SqlOperation, Stamp};
 use crate::protocol::early::Early;
 use crate::protocol::flight::{Flight, Pending};
 use crate::protocol::statement::{Statement, Table};
-use crate::protocol::{Conversation, Join};
+use crate::protocol::{Conversation, Evidence, Join, report_skipped};
 
 /// Most answers awaited.
 const AWAITED: usize = 1024;
@@ -110,19 +110,13 @@ impl Session {
     fn end(&mut self, ending: Ending, at: Stamp, signals: &mut Vec<Signal>) {
         self.finish_all(ending, at, signals);
         self.skipped += self.early.len() as u64;
-        self.report_skipped(signals);
+        report_skipped(&mut self.skipped, signals);
         *self = Session { phase: Phase::Over, ..Session::new(Join::Start) };
     }
 
     fn depart(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         self.end(Ending::Lost, at, signals);
         signals.push(Signal::Opaque);
-    }
-
-    fn report_skipped(&mut self, signals: &mut Vec<Signal>) {
-        if self.skipped > 0 {
-            signals.push(Signal::Resynchronised { bytes: std::mem::take(&mut self.skipped) });
-        }
     }
 
     /// It is no longer known which answer belongs to which command: wait for the client to speak to an idle server.
@@ -258,7 +252,7 @@ impl Session {
             self.finish_all(Ending::Lost, at, signals);
             self.server_lost = None;
             self.server = Framer::default();
-            self.report_skipped(signals);
+            report_skipped(&mut self.skipped, signals);
             self.doubtful = true;
         }
     }
@@ -346,7 +340,7 @@ impl Session {
         let early = std::mem::take(&mut self.early);
         if early.is_stale(at) {
             self.skipped += early.len() as u64;
-            return self.report_skipped(signals);
+            return report_skipped(&mut self.skipped, signals);
         }
         for (piece, stamp) in early.pieces() {
             self.feed_server(piece, stamp, signals);
@@ -433,7 +427,7 @@ impl Session {
                 pending.asked.answer.affected = None;
             }
             self.server_lost = None;
-            self.report_skipped(signals);
+            report_skipped(&mut self.skipped, signals);
             self.answered(at, signals);
         }
     }

@@ -6,9 +6,10 @@
 
 use super::flight::{Flight, Pending};
 use super::framing::{Framer, Step};
-use super::recognise::{Evidence, weigh_frontend};
+use super::recognise::weigh_frontend;
 use super::talk::Talk;
 use crate::exchange::{Ending, Side, Signal, Stamp};
+use crate::protocol::Evidence;
 
 /// Most such questions; the oldest ends first.
 const DOUBTED: usize = 1024;

@@ -5,23 +5,12 @@ use super::message::{
 };
 use super::seek::ends_with_answer;
 use crate::exchange::Side;
-use crate::protocol::{Join, Verdict};
+use crate::protocol::{Evidence, Join, Verdict};
 
 /// Bytes of one side after which a late connection without evidence is given up.
 const PATIENCE_BYTES: usize = 16 * 1024;
 /// Most messages looked at.
 const MESSAGES: usize = 64;
-
-/// What a side's bytes say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Evidence {
-    /// These are no messages.
-    Against,
-    /// They could be.
-    Weak,
-    /// They are.
-    Strong,
-}
 
 pub(super) fn recognise(client: &[u8], server: &[u8], join: Join) -> Verdict {
     match join {

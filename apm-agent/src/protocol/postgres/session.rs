@@ -5,12 +5,12 @@ use super::answer::is_asynchronous;
 use super::flight::Awaited;
 use super::framing::{Framer, Step};
 use super::message::{CANCEL_REQUEST, GSS_REQUEST, SSL_REQUEST, VERSION_MAJOR, number_at, read_parameters};
-use super::recognise::{Evidence, weigh_frontend};
+use super::recognise::weigh_frontend;
 use super::seek::{Found, Seek};
 use super::talk::Talk;
 use crate::exchange::{Ending, Side, Signal, SqlOperation, Stamp};
 use crate::protocol::early::Early;
-use crate::protocol::{Conversation, Join};
+use crate::protocol::{Conversation, Evidence, Join, report_skipped};
 
 /// Where the connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,12 +267,6 @@ impl Session {
             self.talk.ready = false;
             self.seek = Some(Seek::default());
         }
-    }
-}
-
-fn report_skipped(skipped: &mut u64, signals: &mut Vec<Signal>) {
-    if *skipped > 0 {
-        signals.push(Signal::Resynchronised { bytes: std::mem::take(skipped) });
     }
 }
 

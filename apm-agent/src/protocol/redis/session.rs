@@ -8,7 +8,7 @@ use super::reply::{self, Value};
 use super::request::{self, Asked};
 use crate::exchange::{Command, Ending, Nanos, Payload, Side, Signal, SqlError, Stamp};
 use crate::protocol::flight::{Flight, Pending};
-use crate::protocol::{Conversation, Join};
+use crate::protocol::{Conversation, Join, report_skipped};
 
 /// Most answers awaited; a client with more in flight is followed again when it is quiet.
 const AWAITED: usize = 16_384;
@@ -103,19 +103,13 @@ impl Session {
 
     fn end(&mut self, ending: Ending, at: Stamp, signals: &mut Vec<Signal>) {
         self.finish_all(ending, at, signals);
-        self.report_skipped(signals);
+        report_skipped(&mut self.skipped, signals);
         *self = Session { over: true, ..Session::new(Join::Start) };
     }
 
     fn depart(&mut self, at: Stamp, signals: &mut Vec<Signal>) {
         self.end(Ending::Lost, at, signals);
         signals.push(Signal::Opaque);
-    }
-
-    fn report_skipped(&mut self, signals: &mut Vec<Signal>) {
-        if self.skipped > 0 {
-            signals.push(Signal::Resynchronised { bytes: std::mem::take(&mut self.skipped) });
-        }
     }
 
     /// It is no longer known which answer belongs to which command.
@@ -178,7 +172,7 @@ impl Session {
         if self.server_lost {
             self.server_lost = false;
             self.server = reply::Reader::default();
-            self.report_skipped(signals);
+            report_skipped(&mut self.skipped, signals);
         }
         let subscribing = SUBSCRIBING.contains(&asked.name.as_str());
         self.subscribed |= subscribing;
