@@ -239,7 +239,7 @@ impl Approach<'_> {
         }
         guard::major(who.version.trim_start_matches('v'))?;
         inspector.limit(session)?;
-        let status: Status = read(session.evaluate(expression)?)?;
+        let status: Status = read(session.evaluate_in_turn(expression)?)?;
         if status.ok { Ok(status) } else { Err(AttachError::Script(status.reason)) }
     }
 

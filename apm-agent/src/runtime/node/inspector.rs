@@ -32,8 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 const ANYWHERE: Duration = Duration::from_secs(3);
 
 /// An inspector that we opened shuts by itself after 15 s, should we be killed meanwhile.
-const LIMIT: &str =
-    "globalThis[Symbol.for('apm-agent.inspector')] = setTimeout(() => process._debugEnd(), 15000).unref(); 0";
+/// Timers are lists that an interrupted program may be changing: they are set in a turn of their own.
+const LIMIT: &str = "setImmediate(() => { \
+     globalThis[Symbol.for('apm-agent.inspector')] = setTimeout(() => process._debugEnd(), 15000).unref() \
+     }); 0";
 
 /// An open inspector.
 pub struct Inspector<'a> {
@@ -115,9 +117,10 @@ impl<'a> Inspector<'a> {
         // the event loop's polling: node handles the signal a second time there, which in a program that was busy would
         // open the inspector again.
         let shut = format!(
-            "clearTimeout(globalThis[Symbol.for('apm-agent.inspector')]); \
+            "setImmediate(() => {{ \
+             clearTimeout(globalThis[Symbol.for('apm-agent.inspector')]); \
              delete globalThis[Symbol.for('apm-agent.inspector')]; \
-             setTimeout(() => setImmediate(() => {{ process._debugEnd(); process.debugPort = {} }}), 25); 0",
+             setTimeout(() => setImmediate(() => {{ process._debugEnd(); process.debugPort = {} }}), 25) }}); 0",
             self.port
         );
         let told = session.is_some_and(|mut session| session.evaluate(&shut).is_ok())

@@ -131,7 +131,23 @@ impl Session {
         }
     }
 
-    /// Evaluates an expression, with the inspector's own `require`, and gives back its value as JSON has it.
+    /// Evaluates an expression in a turn of the event loop of its own, with the inspector's own `require`, and gives back
+    /// its value as JSON has it. Where it is not answered in time, it may yet be evaluated later.
+    ///
+    /// What is evaluated at once interrupts the program, wherever it is: in the middle of loading a module it would find,
+    /// or leave, others half loaded.
+    ///
+    /// # Errors
+    /// When it throws, or is not answered in time.
+    pub fn evaluate_in_turn(&mut self, expression: &str) -> Result<Value, SessionError> {
+        self.evaluate(&format!(
+            "new Promise(resolve => setImmediate(resolve)).then((require => () => {expression}\n)(typeof require === \
+             'function' ? require : undefined))"
+        ))
+    }
+
+    /// Evaluates an expression that may interrupt anything: it touches nothing that the program's own code changes in
+    /// steps.
     ///
     /// # Errors
     /// When it throws, or is not answered in time.
@@ -142,6 +158,7 @@ impl Session {
             "method": "Runtime.evaluate",
             "params": {
                 "expression": expression, "includeCommandLineAPI": true, "returnByValue": true, "silent": true,
+                "awaitPromise": true,
             },
         });
         self.socket.send(Message::text(call.to_string()))?;

@@ -48,8 +48,11 @@ function enter (thread) {
   const sessionId = workers.get(thread)
   if (sessionId === undefined || fd < 0) return
   const own = { ...settings, fd, metrics_interval_ms: 0 }
-  const expression = `(${script})(typeof require === 'function' ? require : undefined, ${JSON.stringify(own)})\n//# sourceURL=${settings.source}`
-  const params = { expression, includeCommandLineAPI: true, returnByValue: true, silent: true }
+  // In a turn of its own: it interrupts the worker, perhaps in the middle of loading a module.
+  const expression = `new Promise(resolve => setImmediate(resolve)).then((require => () =>
+    (${script})(require, ${JSON.stringify(own)}))(typeof require === 'function' ? require : undefined))
+    //# sourceURL=${settings.source}`
+  const params = { expression, includeCommandLineAPI: true, returnByValue: true, silent: true, awaitPromise: true }
   const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params })
   inspector.post('NodeWorker.sendMessageToWorker', { sessionId, message }, error => { if (error) bug(error) })
 }
