@@ -1,10 +1,23 @@
 //! Go programs of `tests/apps`: built as services are, stripped and without paths of this machine.
 
-use std::{io::Write as _, path::PathBuf, process::Command, thread, time::Duration};
+use std::{
+    io::Write as _,
+    path::PathBuf,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
-use crate::{child::Child, http, place, programs::Program, watch::Watch};
+use crate::{
+    child::Child,
+    http::{self, Connection},
+    place,
+    programs::Program,
+    watch::Watch,
+};
 
 /// How a program is built.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,4 +96,49 @@ pub fn start(app: &str, build: Build, (name, value): (&str, &str)) -> Result<Pro
     let mut program = Program::run(app, &command, &[], port)?;
     program.wait_until_open()?;
     Ok(program)
+}
+
+/// What a program is asked while agents come and go.
+#[derive(Clone, Copy, Debug)]
+pub struct Load<'a> {
+    /// Connections at once.
+    pub clients: usize,
+    /// Paths asked for on each, one after the other; all answer with 200.
+    pub paths: &'a [&'a str],
+    /// Pause between two requests.
+    pub pause: Duration,
+    /// Requests a connection must have been answered at least, or it was no load.
+    pub least: usize,
+}
+
+/// Agents come and go so many times under load; half of them end in order, half are killed.
+///
+/// # Errors
+/// If a request fails, or an agent.
+pub fn come_and_go(program: &Program, turns: usize, load: Load<'_>) -> Result<()> {
+    let is_over = AtomicBool::new(false);
+    let client = || -> Result<usize> {
+        let mut connection = Connection::open(program.port())?;
+        let mut answered = 0;
+        for path in load.paths.iter().cycle().take_while(|_| !is_over.load(Ordering::Relaxed)) {
+            ensure!(connection.get(path, &[])?.status == 200, "{path}: an answer that is none");
+            answered += 1;
+            thread::sleep(load.pause);
+        }
+        Ok(answered)
+    };
+    let visit = |turn: usize| {
+        let watch = watch(program, &[])?;
+        if turn.is_multiple_of(2) { watch.finish().map(|_| ()) } else { watch.kill() }
+    };
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..load.clients).map(|_| scope.spawn(client)).collect();
+        let came_and_went = (0..turns).try_for_each(visit);
+        is_over.store(true, Ordering::Relaxed);
+        for client in clients {
+            let answered = client.join().map_err(|_| anyhow!("a client panicked"))??;
+            ensure!(answered >= load.least, "{answered} requests are no load");
+        }
+        came_and_went
+    })
 }

@@ -1,16 +1,11 @@
 //! A Go program asked by many at once, with an id in each URL and in each statement: no link is wrong, and none is
 //! missing where a context is passed. And the program notices nothing of probes that come and go.
 
-use std::{
-    io::Write as _,
-    sync::atomic::{AtomicBool, Ordering},
-    thread,
-    time::Duration,
-};
+use std::{io::Write as _, thread, time::Duration};
 
 use anyhow::{Result, anyhow, ensure};
 use apm_tests::{
-    go::{self, Build},
+    go::{self, Build, Load},
     go_web::{self, Driver},
     http::Connection,
     links::Links,
@@ -86,36 +81,5 @@ fn probes_come_and_go_under_load() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
     let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
-    let (port, is_over) = (program.port(), AtomicBool::new(false));
-    let client = || -> Result<u32> {
-        let (mut connection, mut answered) = (Connection::open(port)?, 0);
-        while !is_over.load(Ordering::Relaxed) {
-            ensure!(connection.get("/group/9", &[])?.status == 200, "an answer that is none");
-            answered += 1;
-            thread::sleep(PAUSE);
-        }
-        Ok(answered)
-    };
-    let come_and_go = || -> Result<()> {
-        for turn in 0..10 {
-            let watch = go::watch(&program, &[])?;
-            // Half of the agents end in order, half are killed.
-            if turn % 2 == 0 {
-                watch.finish()?;
-            } else {
-                watch.kill()?;
-            }
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let clients: Vec<_> = (0..CLIENTS).map(|_| scope.spawn(client)).collect();
-        let came_and_went = come_and_go();
-        is_over.store(true, Ordering::Relaxed);
-        for client in clients {
-            let answered = client.join().map_err(|_| anyhow!("a client panicked"))??;
-            ensure!(answered > 100, "{answered} requests are no load");
-        }
-        came_and_went
-    })
+    go::come_and_go(&program, 10, Load { clients: CLIENTS, paths: &["/group/9"], pause: PAUSE, least: 101 })
 }
