@@ -25,6 +25,7 @@ pub mod kernel;
 pub mod metadata;
 pub mod metric;
 pub mod pipeline;
+pub mod priority;
 pub mod process;
 pub mod protocol;
 pub mod recording;

@@ -21,6 +21,7 @@ use crate::{
     kernel::{Admission, Kernel, KernelFailure},
     metric::Collector,
     pipeline::Pipeline,
+    priority,
     process::Rules,
     recording::{Recorder, RecordingError},
     report::{Counters, Reporter},
@@ -98,6 +99,7 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let bridges = settings.bridges.clone();
     let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, bridge_settings });
     live.measure(collector);
+    priority::go_ahead();
     begin(&mut live, first)?;
     let stop = Stop { asked, at: settings.duration.map(|duration| Instant::now() + duration) };
     live.run(&stop, |live| {

@@ -101,6 +101,11 @@ impl Truth {
         self.right() as f64 / (fans * LINKS) as f64
     }
 
+    /// Links of so many `/fan` that were not made.
+    pub fn missing(&self, fans: usize) -> usize {
+        (fans * LINKS).saturating_sub(self.right())
+    }
+
     fn right(&self) -> usize {
         self.queries + self.calls + self.requests
     }

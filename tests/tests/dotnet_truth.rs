@@ -17,7 +17,7 @@ use apm_tests::{
     agent::Agent,
     decoder::Decoder,
     dotnet::{Framework, Web},
-    fan::Truth,
+    fan::{LINKS, Truth},
     http::Connection,
     postgres::{DEBIAN_FOLDER, Postgres},
     process,
@@ -37,7 +37,7 @@ const UNCOUNTED: u32 = 15_000;
 
 /// Part of the links that must be there. On a quiet machine all are; what two busy processors delay for seconds is given
 /// up, and that happens in bursts.
-const RECALL: f64 = 0.98;
+const RECALL: f64 = 0.99;
 
 /// Most memory the agent may take, bytes: what waits for its other half when all is late. 56 to 71 MiB were seen.
 const MOST_MEMORY: u64 = 80 << 20;
@@ -191,7 +191,8 @@ fn truth(framework: Framework, more: &[(&str, &str)], load: Load, caller: fn(u32
     let (seen, memory) = run(&shop, load)?;
     let counted = Truth::of(&seen.documents, |id| (1..=load.requests).contains(&id), caller);
     let others = Truth::of(&seen.documents, |id| id > UNCOUNTED, |id| if id > 19000 { None } else { caller(id) });
-    let (precision, recall) = (counted.precision(), counted.recall(load.requests as usize));
+    let requests = load.requests as usize;
+    let (precision, recall) = (counted.precision(), counted.recall(requests));
     // Past libtest's capture: these are figures to be read, not only limits.
     writeln!(
         std::io::stderr(),
@@ -209,7 +210,11 @@ fn truth(framework: Framework, more: &[(&str, &str)], load: Load, caller: fn(u32
         ensure!(seen.agent.stats.get("kernel.events.lost") > 0, "nothing was lost");
         return Ok(());
     }
-    ensure!(recall >= RECALL, "recall {recall:.5}");
+    // A machine that keeps the agent from its processor loses events, which are counted: each takes two links at most.
+    let counted_as_lost = 2 * seen.agent.stats.get("kernel.events.lost") as usize;
+    let missing = counted.missing(requests).saturating_sub(counted_as_lost);
+    let bound = ((1.0 - RECALL) * (requests * LINKS) as f64) as usize;
+    ensure!(missing <= bound, "{missing} links are missing and not counted, recall {recall:.5}");
     ensure!(memory <= MOST_MEMORY, "the agent took {memory} bytes");
     Ok(())
 }

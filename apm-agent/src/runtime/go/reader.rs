@@ -11,7 +11,7 @@ use super::{
     Code, Vitals,
     plan::{self, Plan},
 };
-use crate::{binary::go::GoBinary, process::Proc};
+use crate::{binary::go::GoBinary, priority, process::Proc};
 
 /// What is to be found out about each process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl Reader {
     pub fn start(asked: Asked) -> io::Result<Self> {
         let ((wanted, next), (sender, done)) = (channel(), channel());
         let work = move || {
+            priority::take_turns();
             for pid in next {
                 if sender.send((pid, read(pid, asked))).is_err() {
                     break;
