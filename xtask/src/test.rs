@@ -1,8 +1,8 @@
 //! `cargo xtask test`: prepares the machine, builds what the tests run, and runs them all.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, thread};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 
 use crate::{ebpf, fuzz, setup, shell, tree};
 
@@ -25,9 +25,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if arguments.quick {
         return shell::run(shell::cargo().args(["test", "--workspace", "--exclude", "apm-tests"]));
     }
-    setup::run()?;
     ebpf::check()?;
-    let agent = build_agent()?;
+    // One waits for the network, the other for the processors.
+    let agent = thread::scope(|scope| {
+        let agent = scope.spawn(build_agent);
+        setup::run()?;
+        agent.join().map_err(|_| anyhow!("the build panicked"))?
+    })?;
     let mut tests = shell::cargo();
     tests.args(["test", "--workspace", "--no-fail-fast"]).env("APM_AGENT", agent);
     if shell::find_program("go").is_some() {

@@ -1,5 +1,11 @@
 //! Loads the programs into the kernel and attaches them.
 
+use std::{
+    num::NonZero,
+    sync::{Mutex, PoisonError},
+    thread,
+};
+
 use aya::{
     Btf, Ebpf, Endianness,
     programs::{BtfTracePoint, ProgramError, RawTracePoint, TracePoint},
@@ -10,14 +16,33 @@ use super::{
     load::{chain, refused_or},
 };
 
-/// Loads `chosen`. Those on typed tracepoints need BTF that has the numbers of these.
+/// Most programs that are verified at once.
+const MOST_LOADERS: usize = 8;
+
+/// Loads `chosen`, as many at once as there are processors: nearly all the time goes into the kernel's verifier. Those on
+/// typed tracepoints need BTF that has the numbers of these.
 ///
 /// # Errors
 /// What the kernel or aya said.
 pub fn load(programs: &mut Ebpf, chosen: &[&'static Program], tracepoints: Option<&[u8]>) -> Result<(), KernelFailure> {
     let btf = tracepoints.map_or_else(|| Ok(Btf::new()), |bytes| Btf::parse(bytes, Endianness::default()));
     let btf = btf.map_err(|error| KernelFailure::Load(chain(&error)))?;
-    chosen.iter().try_for_each(|program| load_program(programs, program, &btf))
+    chosen.iter().try_for_each(|program| find(programs, program).map(|_| ()))?;
+    let is_chosen = |name: &str| chosen.iter().find(|program| program.name == name);
+    let left = Mutex::new(programs.programs_mut().filter_map(|(name, found)| Some((is_chosen(name)?, found))));
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let work = || std::iter::from_fn(next).try_for_each(|(program, found)| load_program(found, program, &btf));
+    thread::scope(|scope| {
+        let helpers: Vec<_> = (1..processors()).map(|_| scope.spawn(work)).collect();
+        let panicked = |_| Err(KernelFailure::Load("the thread that loads BPF programs panicked".into()));
+        let own = work();
+        helpers.into_iter().map(|helper| helper.join().unwrap_or_else(panicked)).fold(own, Result::and)
+    })
+}
+
+/// Processors that we may use.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(MOST_LOADERS)
 }
 
 /// Attaches `chosen`, in this order.
@@ -28,20 +53,11 @@ pub fn attach(programs: &mut Ebpf, chosen: &[&'static Program]) -> Result<(), Ke
     chosen.iter().try_for_each(|program| attach_program(programs, program))
 }
 
-fn load_program(programs: &mut Ebpf, program: &Program, btf: &Btf) -> Result<(), KernelFailure> {
+fn load_program(found: &mut aya::programs::Program, program: &Program, btf: &Btf) -> Result<(), KernelFailure> {
     let loaded = match program.hook {
-        Hook::Tracepoint(..) => {
-            let found: Result<&mut TracePoint, _> = find(programs, program)?.try_into();
-            found.and_then(TracePoint::load)
-        }
-        Hook::Raw(_) => {
-            let found: Result<&mut RawTracePoint, _> = find(programs, program)?.try_into();
-            found.and_then(RawTracePoint::load)
-        }
-        Hook::Typed(name) => {
-            let found: Result<&mut BtfTracePoint, _> = find(programs, program)?.try_into();
-            found.and_then(|found| found.load(name, btf))
-        }
+        Hook::Tracepoint(..) => <&mut TracePoint>::try_from(found).and_then(TracePoint::load),
+        Hook::Raw(_) => <&mut RawTracePoint>::try_from(found).and_then(RawTracePoint::load),
+        Hook::Typed(name) => <&mut BtfTracePoint>::try_from(found).and_then(|found| found.load(name, btf)),
     };
     loaded.map_err(|error| {
         refused_or("loading a BPF program", &error, |error| match error {
