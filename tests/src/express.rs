@@ -1,4 +1,4 @@
-//! The Express service of `tests/apps/node/web.js`, on any major of Node.js.
+//! The Express services of `tests/apps/node`, on any major of Node.js.
 
 use std::{process::Command, thread, time::Duration};
 
@@ -10,6 +10,7 @@ use crate::{
     place,
     postgres::Postgres,
     programs::Program,
+    redis::Redis,
     wait,
 };
 
@@ -32,12 +33,27 @@ pub fn start(major: Major, database: &Postgres) -> Result<Program> {
 /// # Errors
 /// If it does not start.
 pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables: &[(&str, &str)]) -> Result<Program> {
-    let mut command = Command::new(major.program());
-    command.args(options).arg(place::app("node/web.js"));
-    command.env("NODE_PATH", Libraries::Older.modules());
-    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", database.port());
-    command.env("DATABASE_URL", url).envs(variables.iter().copied());
+    let mut command = command(major, options, "web.js", database);
+    command.envs(variables.iter().copied());
     Program::listening(&format!("Node.js {}", major.0), command)
+}
+
+/// Starts the service of `tests/apps/node/shop.js`, which is measured, behind other words.
+///
+/// # Errors
+/// If it does not start.
+pub fn start_shop(prefix: &[&str], major: Major, database: &Postgres, redis: &Redis) -> Result<Program> {
+    let mut command = command(major, &[], "shop.js", database);
+    command.env("REDISPORT", redis.port().to_string()).env("NODE_ENV", "production");
+    Program::listening_behind(prefix, &format!("Node.js {}", major.0), command)
+}
+
+fn command(major: Major, options: &[&str], service: &str, database: &Postgres) -> Command {
+    let mut command = Command::new(major.program());
+    command.args(options).arg(place::app("node").join(service));
+    command.env("NODE_PATH", Libraries::Older.modules());
+    command.env("DATABASE_URL", format!("postgres://postgres@127.0.0.1:{}/postgres", database.port()));
+    command
 }
 
 /// Waits until the agent's script has come into so many processes since the agent began.

@@ -142,9 +142,17 @@ impl Program {
     ///
     /// # Errors
     /// If it does not start.
-    pub fn listening(name: &str, mut command: Command) -> Result<Self> {
+    pub fn listening(name: &str, command: Command) -> Result<Self> {
+        Self::listening_behind(&[], name, command)
+    }
+
+    /// As [`listening`](Self::listening), behind other words, such as `taskset -c 0`.
+    ///
+    /// # Errors
+    /// If it does not start.
+    pub fn listening_behind(prefix: &[&str], name: &str, mut command: Command) -> Result<Self> {
         let port = http::free_port()?;
-        let mut program = Self::run(name, command.env("PORT", port.to_string()), &[], port)?;
+        let mut program = Self::run(name, command.env("PORT", port.to_string()), prefix, port)?;
         program.wait_until_open()?;
         Ok(program)
     }

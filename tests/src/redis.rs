@@ -13,7 +13,7 @@ pub const PROGRAM: &str = "redis-server";
 /// A running server.
 #[derive(Debug)]
 pub struct Redis {
-    _child: Child,
+    child: Child,
     port: u16,
 }
 
@@ -29,7 +29,12 @@ impl Redis {
         let child = Child::start(PROGRAM, command.arg(port.to_string()))?;
         let mut child = child.with_farewell(Signal::TERM, Duration::from_secs(5));
         child.wait_for_line("Ready to accept connections", wait::PATIENCE)?;
-        Ok(Self { _child: child, port })
+        Ok(Self { child, port })
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
     }
 
     /// Port on 127.0.0.1.

@@ -21,7 +21,7 @@ pub struct Report {
 /// One scenario under one load.
 #[derive(Debug, Serialize)]
 struct Row {
-    scenario: &'static str,
+    scenario: String,
     load: String,
     pairs: usize,
     /// Requests per second, bare.

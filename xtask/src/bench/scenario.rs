@@ -6,13 +6,16 @@ use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     child::Child,
     dotnet::{Framework, Web},
+    express,
     go::Build,
     go_web::{self, Driver},
     load::{self, Measured, Steady, percentile},
     nginx::Nginx,
+    node::Major,
     postgres::Postgres,
     process,
     programs::{App, Program},
+    redis::Redis,
 };
 use tempfile::TempDir;
 
@@ -50,32 +53,37 @@ pub enum Scenario {
     Go,
     /// The same, without probes: what the wire alone costs.
     GoWire,
+    /// Express with a pool of pg and ioredis, one query and one command per request.
+    Node(Major),
     /// pgbench, watched as a client.
     Pgbench,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 7] = [
+    pub const ALL: [Scenario; 9] = [
         Scenario::Nginx,
         Scenario::Gunicorn,
         Scenario::Dotnet,
         Scenario::DotnetWire,
         Scenario::Go,
         Scenario::GoWire,
+        Scenario::Node(Major(20)),
+        Scenario::Node(Major(24)),
         Scenario::Pgbench,
     ];
 
     /// Name in tables and JSON.
-    pub fn name(self) -> &'static str {
+    pub fn name(self) -> String {
         match self {
-            Scenario::Nginx => "nginx, small page, keep-alive",
-            Scenario::Gunicorn => "gunicorn + psycopg2, one query",
-            Scenario::Dotnet => "ASP.NET Core + Npgsql, one query",
-            Scenario::DotnetWire => "ASP.NET Core + Npgsql, bridge off",
-            Scenario::Go => "Go net/http + lib/pq, one query",
-            Scenario::GoWire => "Go net/http + lib/pq, probes off",
-            Scenario::Pgbench => "pgbench -S as a client",
+            Scenario::Nginx => "nginx, small page, keep-alive".to_owned(),
+            Scenario::Gunicorn => "gunicorn + psycopg2, one query".to_owned(),
+            Scenario::Dotnet => "ASP.NET Core + Npgsql, one query".to_owned(),
+            Scenario::DotnetWire => "ASP.NET Core + Npgsql, bridge off".to_owned(),
+            Scenario::Go => "Go net/http + lib/pq, one query".to_owned(),
+            Scenario::GoWire => "Go net/http + lib/pq, probes off".to_owned(),
+            Scenario::Node(major) => format!("Node.js {}, Express + pg + ioredis", major.0),
+            Scenario::Pgbench => "pgbench -S as a client".to_owned(),
         }
     }
 
@@ -84,6 +92,7 @@ impl Scenario {
         match self {
             // Methods are compiled anew, better, after thirty calls and after some time.
             Scenario::Dotnet | Scenario::DotnetWire => 4,
+            Scenario::Node(_) => 2,
             Scenario::Nginx | Scenario::Gunicorn | Scenario::Go | Scenario::GoWire | Scenario::Pgbench => 1,
         }
     }
@@ -111,6 +120,12 @@ impl Scenario {
                 let database = pinned_database(AGENT_CORE)?;
                 let program = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
                 Target::Go { program, _database: database, probes: self == Scenario::Go }
+            }
+            Scenario::Node(major) => {
+                let (database, redis) = (pinned_database(AGENT_CORE)?, Redis::start()?);
+                process::pin(redis.pid(), AGENT_CORE)?;
+                let program = express::start_shop(&PINNED, major, &database, &redis)?;
+                Target::Node { program, _stores: (database, redis) }
             }
             Scenario::Pgbench => {
                 let database = pinned_database(LOAD_CORE)?;
@@ -176,6 +191,13 @@ pub enum Target {
         /// There are probes in it.
         probes: bool,
     },
+    /// See [`Scenario::Node`].
+    Node {
+        /// The service.
+        program: Program,
+        /// What it asks; they end with it.
+        _stores: (Postgres, Redis),
+    },
     /// See [`Scenario::Pgbench`]; the client is started for each run.
     Pgbench(Postgres),
 }
@@ -207,7 +229,9 @@ impl Target {
     pub fn selection(&self) -> Vec<String> {
         match self {
             Target::Nginx(nginx) => vec!["--pid".to_owned(), nginx.pid().to_string()],
-            Target::Gunicorn { program, .. } => vec!["--pid".to_owned(), program.pid().to_string()],
+            Target::Gunicorn { program, .. } | Target::Node { program, .. } => {
+                vec!["--pid".to_owned(), program.pid().to_string()]
+            }
             Target::Dotnet { program, bridge, .. } => {
                 vec!["--pid".to_owned(), program.pid().to_string(), format!("--dotnet-bridge={bridge}")]
             }
@@ -223,6 +247,7 @@ impl Target {
         match self {
             Target::Dotnet { bridge: true, .. } => Some("listening to .NET"),
             Target::Go { probes: true, .. } => Some("Go's probes are set"),
+            Target::Node { .. } => Some(express::LISTENING),
             _ => None,
         }
     }
@@ -244,7 +269,7 @@ impl Target {
                 Server { pid: program.pid(), port: program.port(), path: "/one/7", keep_alive: true }
                     .run(AGENT_CORE, load, duration)
             }
-            Target::Go { program, .. } => {
+            Target::Go { program, .. } | Target::Node { program, .. } => {
                 Server { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
                     .run(AGENT_CORE, load, duration)
             }
