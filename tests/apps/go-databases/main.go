@@ -5,9 +5,14 @@
 //	/mysql/error        a query that fails, answered with 500
 //	/redis/item/ID      go-redis: one command
 //	/redis/pipe/ID      three commands at once
+//	/redis/worker/ID    one command by a goroutine older than the request, which knows its context only
+//	/redis8/item/ID     the same by go-redis 8
+//	/mongo/item/ID      the MongoDB driver: one document
+//	/mongo1/item/ID     its first major
 package main
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"log"
@@ -15,8 +20,13 @@ import (
 	"os"
 	"strconv"
 
+	redis8 "github.com/go-redis/redis/v8"
 	_ "github.com/go-sql-driver/mysql"
 	"github.com/redis/go-redis/v9"
+	mongo1 "go.mongodb.org/mongo-driver/mongo"
+	options1 "go.mongodb.org/mongo-driver/mongo/options"
+	"go.mongodb.org/mongo-driver/v2/mongo"
+	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
 func main() {
@@ -25,6 +35,9 @@ func main() {
 	}
 	if port := os.Getenv("REDIS_PORT"); port != "" {
 		useRedis(port)
+	}
+	if port := os.Getenv("MONGODB_PORT"); port != "" {
+		useMongo("mongodb://127.0.0.1:" + port + "/?directConnection=true")
 	}
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
 }
@@ -67,8 +80,36 @@ func useMysql(port string) {
 	})
 }
 
+// worker is a goroutine that does what it is given, one after the other.
+type worker chan func()
+
+func begin() worker {
+	queue := make(worker)
+	go func() {
+		for do := range queue {
+			do()
+		}
+	}()
+	return queue
+}
+
+// do has the worker do something, and says what came of it.
+func (queue worker) do(what func() error) error {
+	done := make(chan error)
+	queue <- func() { done <- what() }
+	return <-done
+}
+
 func useRedis(port string) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, PoolSize: 1})
+	older := redis8.NewClient(&redis8.Options{Addr: "127.0.0.1:" + port, PoolSize: 1})
+	queue := begin()
+	handle("/redis/worker/{id}", func(request *http.Request, number int) (string, error) {
+		return "written", queue.do(func() error { return client.Set(request.Context(), "worker", number, 0).Err() })
+	})
+	handle("/redis8/item/{id}", func(request *http.Request, number int) (string, error) {
+		return "written", queue.do(func() error { return older.Set(request.Context(), "older", number, 0).Err() })
+	})
 	handle("/redis/item/{id}", func(request *http.Request, number int) (string, error) {
 		err := client.Get(request.Context(), fmt.Sprint("item:", number)).Err()
 		if err == redis.Nil {
@@ -84,5 +125,30 @@ func useRedis(port string) {
 			return nil
 		})
 		return "written", err
+	})
+}
+
+func useMongo(uri string) {
+	client, err := mongo.Connect(options.Client().ApplyURI(uri))
+	if err != nil {
+		log.Fatal(err)
+	}
+	older, err := mongo1.Connect(context.Background(), options1.Client().ApplyURI(uri))
+	if err != nil {
+		log.Fatal(err)
+	}
+	queue := begin()
+	type item struct {
+		Id int `bson:"_id"`
+	}
+	handle("/mongo/item/{id}", func(request *http.Request, number int) (string, error) {
+		return "found", queue.do(func() error {
+			return client.Database("shop").Collection("orders").FindOne(request.Context(), item{number}).Err()
+		})
+	})
+	handle("/mongo1/item/{id}", func(request *http.Request, number int) (string, error) {
+		return "found", queue.do(func() error {
+			return older.Database("shop").Collection("orders").FindOne(request.Context(), item{number}).Err()
+		})
 	})
 }

@@ -121,6 +121,13 @@ pub const HOOKS: &[Hook] = &[
     call("github.com/jackc/pgx/v5.(*Conn).Prepare"),
     call("github.com/jackc/pgx/v5.(*Conn).SendBatch"),
     call("github.com/jackc/pgx/v5.(*Conn).CopyFrom"),
+    // Below these it writes without the context.
+    call("github.com/redis/go-redis/v9.(*baseClient).process"),
+    call("github.com/redis/go-redis/v9.(*baseClient).generalProcessPipeline"),
+    // Above this one it begins another goroutine.
+    call("github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"),
+    call("go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology.(*connection).writeWireMessage"),
+    call("go.mongodb.org/mongo-driver/x/mongo/driver/topology.(*connection).writeWireMessage"),
     panics("runtime.gopanic", "go_panic"),
     panics("runtime.recovery", "go_recover"),
 ];
