@@ -18,7 +18,7 @@ use crate::{child::Child, http, privilege, tls::Certificate, wait};
 pub const DEBIAN_FOLDER: &str = "/usr/lib/postgresql";
 
 /// Rows of the table `items`.
-pub const ITEMS: u32 = 20_000;
+pub const ITEMS: u32 = 20_480;
 
 /// A running server with a table `items (id, name)` and an empty one, `orders (id, item)`.
 #[derive(Debug)]

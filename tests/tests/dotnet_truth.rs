@@ -32,7 +32,7 @@ use tempfile::TempDir;
 const CONNECTIONS: u32 = 200;
 
 /// Requests that are not counted, for their answers are not read or they begin before the agent listens, have ids from
-/// here on. PostgreSQL has items up to 20,000.
+/// here on. PostgreSQL has items up to 20,480.
 const UNCOUNTED: u32 = 15_000;
 
 /// Part of the links that must be there. On a quiet machine all are; what two busy processors delay for seconds is given

@@ -1,7 +1,10 @@
 //! A Go program asked by many at once, with an id in each URL and in each statement: no link is wrong, and none is
 //! missing where a context is passed. And the program notices nothing of probes that come and go.
+//!
+//! `GO_TRUTH_REQUESTS` and `GO_TRUTH_CONNECTIONS` say how many requests there are on how many connections, and
+//! `GO_TRUTH_VISITS` how often probes come and go; without them it is less, to keep the tests short.
 
-use std::{io::Write as _, thread, time::Duration};
+use std::{error::Error, io::Write as _, str::FromStr, thread, time::Duration};
 
 use anyhow::{Result, anyhow, ensure};
 use apm_tests::{
@@ -15,9 +18,9 @@ use apm_tests::{
 
 const NEEDS: &[Need] = &[Need::Program("go"), Need::File(DEBIAN_FOLDER)];
 
-/// Connections at once, and requests on each.
+/// Connections at once, and requests on all of them.
 const CONNECTIONS: u32 = 96;
-const EACH: u32 = 60;
+const REQUESTS: u32 = 5760;
 
 /// Routes, each with the number of its statements that can be linked.
 const ROUTES: [(&str, usize); 10] = [
@@ -40,7 +43,9 @@ fn links_of_concurrent_requests_are_right() -> Result<()> {
     let database = Postgres::start()?;
     let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
     let watch = go::watch(&program, &["--max-queue-size", "200000"])?;
-    let expected = ask(program.port())?;
+    let connections = wanted("GO_TRUTH_CONNECTIONS", CONNECTIONS)?;
+    let each = wanted("GO_TRUTH_REQUESTS", REQUESTS)?.div_ceil(connections);
+    let expected = ask(program.port(), connections, each)?;
     let seen = watch.finish()?;
     let links = Links::of(&seen.documents);
     let recall = links.recall(expected);
@@ -51,17 +56,22 @@ fn links_of_concurrent_requests_are_right() -> Result<()> {
     Ok(())
 }
 
+/// The number in an environment variable.
+fn wanted<T: FromStr<Err: Error + Send + Sync + 'static>>(variable: &str, usual: T) -> Result<T> {
+    Ok(std::env::var(variable).ok().map(|text| text.parse()).transpose()?.unwrap_or(usual))
+}
+
 /// Each connection asks each route in turn, with ids of its own. Gives back how many statements can be linked.
-fn ask(port: u16) -> Result<usize> {
-    let connections: Vec<Connection> = (0..CONNECTIONS).map(|_| Connection::open(port)).collect::<Result<_>>()?;
+fn ask(port: u16, connections: u32, each: u32) -> Result<usize> {
+    let connections: Vec<Connection> = (0..connections).map(|_| Connection::open(port)).collect::<Result<_>>()?;
     thread::scope(|scope| {
         let mut clients = Vec::new();
         for (number, mut connection) in (0..).zip(connections) {
             clients.push(scope.spawn(move || -> Result<usize> {
                 let mut linked = 0;
-                for turn in 0..EACH {
+                for turn in 0..each {
                     let (route, statements) = ROUTES[((number + turn) as usize) % ROUTES.len()];
-                    let answer = connection.get(&format!("{route}{}", number * EACH + turn + 1), &[])?;
+                    let answer = connection.get(&format!("{route}{}", number * each + turn + 1), &[])?;
                     ensure!(answer.status == 200, "{route}: {answer:?}");
                     linked += statements;
                 }
@@ -81,5 +91,6 @@ fn probes_come_and_go_under_load() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let database = Postgres::start()?;
     let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
-    go::come_and_go(&program, 10, Load { clients: CLIENTS, paths: &["/group/9"], pause: PAUSE, least: 101 })
+    let visits = wanted("GO_TRUTH_VISITS", 10)?;
+    go::come_and_go(&program, visits, Load { clients: CLIENTS, paths: &["/group/9"], pause: PAUSE, least: 101 })
 }
