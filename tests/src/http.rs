@@ -2,7 +2,11 @@
 
 use std::{
     io::{self, BufRead as _, BufReader, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -193,12 +197,23 @@ pub fn post(address: &str, path: &str, kind: &str, body: &[u8]) -> Result<Answer
     connection.read_answer(false)
 }
 
-/// A port of 127.0.0.1 that nobody uses.
+/// Ports below those the kernel gives to clients (`ip_local_port_range`): between the choice and the beginning of a
+/// server none of a load's connections takes it.
+const PORTS: std::ops::Range<u16> = 10_000..32_000;
+
+/// A port of 127.0.0.1 that nobody uses. No other test of this process gets it, and one of another process hardly.
 ///
 /// # Errors
 /// If there is none.
 pub fn free_port() -> Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static NEXT: OnceLock<AtomicU16> = OnceLock::new();
+    let count = PORTS.end - PORTS.start;
+    // Processes that begin one after the other begin far from each other.
+    let start = std::process::id().wrapping_mul(7919) % u32::from(count);
+    let next = NEXT.get_or_init(|| AtomicU16::new(u16::try_from(start).unwrap_or_default()));
+    let mut candidates = (0..count).map(|_| PORTS.start + next.fetch_add(1, Ordering::Relaxed) % count);
+    let is_free = |port: &u16| std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    candidates.find(is_free).context("every port is taken")
 }
 
 /// True when somebody listens on the port.
