@@ -17,6 +17,7 @@ use serde_json::Value;
 
 mod calls;
 mod databases;
+mod graphql;
 mod harm;
 mod routes;
 mod settings;

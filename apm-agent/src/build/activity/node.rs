@@ -25,6 +25,7 @@ enum Speaks {
     Mongo,
     Elasticsearch,
     WebSocket,
+    GraphQl,
 }
 
 /// The script's names of libraries.
@@ -42,6 +43,7 @@ const LIBRARIES: &[(&str, Speaks)] = &[
     ("tedious", Speaks::Sql("mssql")),
     ("elasticsearch", Speaks::Elasticsearch),
     ("ws", Speaks::WebSocket),
+    ("graphql", Speaks::GraphQl),
 ];
 
 /// What stands behind the name of a statement that is only prepared (SQL Server).
@@ -58,6 +60,7 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
         Speaks::Mongo => Some(command(ended, attributes, "mongodb", attributes.operation().unwrap_or_default())),
         Speaks::Elasticsearch => Some(search(ended, attributes)),
         Speaks::WebSocket => Some(message(ended)),
+        Speaks::GraphQl => Some(operation(ended)),
     }
 }
 
@@ -95,6 +98,18 @@ fn message(ended: &SpanEnded) -> Parts {
         subtype: "send".into(),
         outcome: outcome(status(ended)),
         destination: Destination { target, ..Destination::default() },
+        ..Parts::default()
+    }
+}
+
+/// An operation is executed inside the program: nothing is called.
+fn operation(ended: &SpanEnded) -> Parts {
+    Parts {
+        name: name(ended),
+        kind: "db",
+        subtype: "graphql".into(),
+        action: "execute".to_owned(),
+        outcome: outcome(status(ended)),
         ..Parts::default()
     }
 }

@@ -396,6 +396,10 @@ fn calls_of_node_are_those_of_elastics_agent() {
     assert_eq!(destination::resource("db", &span.destination.target), "mongodb/shop");
     assert_eq!(span.db.and_then(|db| db.instance).as_deref(), Some("shop"));
 
+    let span = of("graphql", SpanStatus::Ok, &[]);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "graphql", "execute"));
+    assert!(span.db.is_none() && !span.is_exit(), "nothing is called");
+
     let span = of("ws", SpanStatus::Ok, &[]);
     assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("websocket", "send", ""));
     assert_eq!((span.destination.target.kind.as_str(), span.destination.address), ("send", None));

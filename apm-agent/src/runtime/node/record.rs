@@ -115,6 +115,8 @@ pub struct Request<'a> {
     pub ordinal: Option<(u32, u32)>,
     /// Route, without the method; empty: not known.
     pub route: &'a str,
+    /// `route` is none: it names the GraphQL operation that was asked for.
+    pub is_operation: bool,
     /// What the wire does not show of it.
     pub facts: Option<Facts<'a>>,
 }
@@ -178,6 +180,7 @@ pub struct Failure<'a> {
 
 const SAMPLED: u8 = 1;
 const FACTS: u8 = 2;
+const OPERATION: u8 = 4;
 const FAILED: u8 = 1;
 const UNRECORDED: u8 = 2;
 const HANDLED: u8 = 1;
@@ -212,7 +215,8 @@ impl<'a> Request<'a> {
         let ordinal = (connection != 0).then_some((connection, number));
         let route = fields.text()?;
         let facts = if flags & FACTS != 0 { Some(Facts::read(fields)?) } else { None };
-        Some(Self { ended, began, context, port, ordinal, route, facts })
+        let is_operation = flags & OPERATION != 0;
+        Some(Self { ended, began, context, port, ordinal, route, is_operation, facts })
     }
 }
 

@@ -72,7 +72,7 @@ fn request_ended(request: &Request<'_>, thread: u32) -> RequestEnded {
         // Each thread counts its own connections.
         ordinal: request.ordinal.map(|(connection, number)| (format!("{thread}/{connection}"), number.into())),
         began: Some(request.began),
-        route: some(request.route).map(Route::Named),
+        route: some(request.route).map(if request.is_operation { Route::Operation } else { Route::Named }),
         exception: None,
         facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts))),
     }

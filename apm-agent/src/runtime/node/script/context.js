@@ -105,6 +105,9 @@ class Transaction {
     this.route = undefined
     this.routed = undefined
     this.mounts = undefined
+    // GraphQL is served to it, and the operation that it asks for.
+    this.servesGraphql = false
+    this.operation = undefined
   }
 
   // The `traceparent` for a call whose span has this id.
