@@ -92,6 +92,7 @@ pub fn span(ended: &SpanEnded, start: EpochMicros, transaction: Option<SpanId>, 
         composite: None,
         db: parts.db,
         http: parts.http,
+        queue: parts.queue,
         otel: parts.otel,
     }
 }
@@ -107,6 +108,7 @@ struct Parts {
     destination: Destination,
     db: Option<DbContext>,
     http: Option<super::HttpCall>,
+    queue: Option<String>,
     otel: Option<Otel>,
 }
 

@@ -201,6 +201,8 @@ pub struct Span {
     pub db: Option<DbContext>,
     /// HTTP call.
     pub http: Option<HttpCall>,
+    /// Message queue or topic.
+    pub queue: Option<String>,
     /// What OpenTelemetry says of it.
     pub otel: Option<Otel>,
 }

@@ -15,6 +15,7 @@ use apm_tests::{
 };
 use serde_json::Value;
 
+mod aws;
 mod calls;
 mod databases;
 mod graphql;

@@ -26,6 +26,8 @@ enum Speaks {
     Elasticsearch,
     WebSocket,
     GraphQl,
+    /// A service of AWS, with the type of its spans.
+    Aws(&'static str),
 }
 
 /// The script's names of libraries.
@@ -44,6 +46,10 @@ const LIBRARIES: &[(&str, Speaks)] = &[
     ("elasticsearch", Speaks::Elasticsearch),
     ("ws", Speaks::WebSocket),
     ("graphql", Speaks::GraphQl),
+    ("s3", Speaks::Aws("storage")),
+    ("dynamodb", Speaks::Aws("db")),
+    ("sqs", Speaks::Aws("messaging")),
+    ("sns", Speaks::Aws("messaging")),
 ];
 
 /// What stands behind the name of a statement that is only prepared (SQL Server).
@@ -61,12 +67,13 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
         Speaks::Elasticsearch => Some(search(ended, attributes)),
         Speaks::WebSocket => Some(message(ended)),
         Speaks::GraphQl => Some(operation(ended)),
+        Speaks::Aws(kind) => Some(aws(ended, attributes, kind)),
     }
 }
 
 /// A library that makes its calls by HTTP says more of them than their HTTP does.
 pub(super) fn is_more_than_http(ended: &SpanEnded) -> bool {
-    matches!(speaks(ended), Some(Speaks::Elasticsearch))
+    matches!(speaks(ended), Some(Speaks::Elasticsearch | Speaks::Aws(_)))
 }
 
 /// Elastic's Node.js agent names a command `DATABASE.COLLECTION.COMMAND`; the wire's span has the name of its Go agent.
@@ -110,6 +117,36 @@ fn operation(ended: &SpanEnded) -> Parts {
         subtype: "graphql".into(),
         action: "execute".to_owned(),
         outcome: outcome(status(ended)),
+        ..Parts::default()
+    }
+}
+
+/// A command of AWS goes to a bucket, a queue or topic, or to the tables of a region.
+fn aws(ended: &SpanEnded, attributes: Attributes<'_>, kind: &'static str) -> Parts {
+    let queue = attributes.messaging_destination().map(str::to_owned);
+    let region = attributes.get(&["db.namespace"]).map(str::to_owned);
+    let called =
+        attributes.get(&["aws.s3.bucket"]).map(str::to_owned).or_else(|| queue.clone()).or_else(|| region.clone());
+    let status_code = attributes.http_status().filter(|_| kind == "storage");
+    let db = DbContext {
+        instance: region,
+        statement: attributes.statement().map(|text| truncate(text, LONG_FIELD).into_owned()),
+        kind: Cow::Owned(ended.source.clone()),
+        ..DbContext::default()
+    };
+    Parts {
+        name: name(ended),
+        kind,
+        subtype: Cow::Owned(ended.source.clone()),
+        action: attributes.get(&["rpc.method"]).unwrap_or_default().to_owned(),
+        outcome: outcome(status(ended)),
+        destination: Destination {
+            target: ServiceTarget { kind: ended.source.clone(), name: called },
+            ..attributes.destination()
+        },
+        db: (kind == "db").then_some(db),
+        http: status_code.map(|status| HttpCall { status: Some(status), ..HttpCall::default() }),
+        queue,
         ..Parts::default()
     }
 }

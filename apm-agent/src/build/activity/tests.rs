@@ -400,6 +400,25 @@ fn calls_of_node_are_those_of_elastics_agent() {
     assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "graphql", "execute"));
     assert!(span.db.is_none() && !span.is_exit(), "nothing is called");
 
+    let put = [("rpc.method", "PutObject"), ("aws.s3.bucket", "goods"), ("http.response.status_code", "200")];
+    let span = of("s3", SpanStatus::Ok, &put);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("storage", "s3", "PutObject"));
+    let target = ServiceTarget { kind: "s3".into(), name: Some("goods".into()) };
+    assert_eq!((destination::resource(span.kind, &target), span.destination.target), ("goods".into(), target));
+    assert_eq!(span.http.and_then(|http| http.status), Some(200));
+    let send = [("rpc.method", "send"), ("messaging.destination.name", "orders"), ("server.port", "443")];
+    let span = of("sqs", SpanStatus::Error, &send);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("messaging", "sqs", "send"));
+    assert_eq!(destination::resource(span.kind, &span.destination.target), "sqs/orders");
+    assert_eq!((span.queue.as_deref(), span.destination.port, span.http), (Some("orders"), Some(443), None));
+    let query = [("rpc.method", "Query"), ("db.namespace", "eu"), ("db.query.text", "id = :id")];
+    let span = of("dynamodb", SpanStatus::Ok, &query);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "dynamodb", "Query"));
+    assert_eq!(destination::resource(span.kind, &span.destination.target), "dynamodb/eu");
+    let db = span.db.expect("a database");
+    assert_eq!((db.kind.as_ref(), db.instance.as_deref()), ("dynamodb", Some("eu")));
+    assert_eq!(db.statement.as_deref(), Some("id = :id"));
+
     let span = of("ws", SpanStatus::Ok, &[]);
     assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("websocket", "send", ""));
     assert_eq!((span.destination.target.kind.as_str(), span.destination.address), ("send", None));

@@ -40,6 +40,9 @@ pub const ATTRIBUTES: &[&str] = &[
     "db.operation.name",
     "server.address",
     "server.port",
+    "rpc.method",
+    "aws.s3.bucket",
+    "messaging.destination.name",
 ];
 
 /// What one call of write(2) brought.
