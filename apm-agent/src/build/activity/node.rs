@@ -23,6 +23,7 @@ enum Speaks {
     Redis,
     Memcached,
     Mongo,
+    Cassandra,
     Elasticsearch,
     WebSocket,
     GraphQl,
@@ -43,6 +44,7 @@ const LIBRARIES: &[(&str, Speaks)] = &[
     ("memcached", Speaks::Memcached),
     ("mongodb", Speaks::Mongo),
     ("tedious", Speaks::Sql("mssql")),
+    ("cassandra-driver", Speaks::Cassandra),
     ("elasticsearch", Speaks::Elasticsearch),
     ("ws", Speaks::WebSocket),
     ("graphql", Speaks::GraphQl),
@@ -64,6 +66,7 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
         Speaks::Redis => Some(command(ended, attributes, "redis", "query")),
         Speaks::Memcached => Some(command(ended, attributes, "memcached", attributes.operation().unwrap_or_default())),
         Speaks::Mongo => Some(command(ended, attributes, "mongodb", attributes.operation().unwrap_or_default())),
+        Speaks::Cassandra => Some(cassandra(ended, attributes)),
         Speaks::Elasticsearch => Some(search(ended, attributes)),
         Speaks::WebSocket => Some(message(ended)),
         Speaks::GraphQl => Some(operation(ended)),
@@ -193,6 +196,22 @@ fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) ->
         called.push_str(PREPARE);
     }
     database(ended, attributes, system, called, "query", db)
+}
+
+/// What stands before the name of what is no single statement.
+const CASSANDRA: &str = "Cassandra: ";
+
+/// A statement, a batch, or the connection to a cluster. Elastic's agent says no address either.
+fn cassandra(ended: &SpanEnded, attributes: Attributes<'_>) -> Parts {
+    let parts = query(ended, attributes, "cassandra");
+    let db = parts.db.map(|db| DbContext { kind: Cow::Borrowed("cassandra"), ..db });
+    match ended.name.strip_prefix(CASSANDRA) {
+        None => Parts { db, ..parts },
+        Some(what) => {
+            let action = if what == "Connect" { "connect" } else { "query" };
+            Parts { name: ended.name.clone(), action: action.to_owned(), db, ..parts }
+        }
+    }
 }
 
 /// Of a command no more is told than the script does: of Redis its name, of memcached its key, too, of MongoDB its

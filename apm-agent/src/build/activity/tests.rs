@@ -400,6 +400,17 @@ fn calls_of_node_are_those_of_elastics_agent() {
     assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "graphql", "execute"));
     assert!(span.db.is_none() && !span.is_exit(), "nothing is called");
 
+    let cql = [("db.query.text", "SELECT name FROM items"), ("db.namespace", "shop")];
+    let span = of("cassandra-driver", SpanStatus::Ok, &cql);
+    assert_eq!((span.name.as_str(), span.subtype.as_ref()), ("SELECT FROM items", "cassandra"));
+    assert_eq!(destination::resource("db", &span.destination.target), "cassandra/shop");
+    assert_eq!(span.db.map(|db| db.kind), Some("cassandra".into()));
+    for (name, action) in [("Cassandra: Batch query", "query"), ("Cassandra: Connect", "connect")] {
+        let ended =
+            SpanEnded { source: "cassandra-driver".into(), name: name.into(), ..ended(SpanKind::Client, &cql[..1]) };
+        assert_eq!((as_span(&ended).name.as_str(), as_span(&ended).action.as_str()), (name, action));
+    }
+
     let put = [("rpc.method", "PutObject"), ("aws.s3.bucket", "goods"), ("http.response.status_code", "200")];
     let span = of("s3", SpanStatus::Ok, &put);
     assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("storage", "s3", "PutObject"));
