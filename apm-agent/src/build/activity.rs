@@ -71,7 +71,7 @@ pub fn transaction(ended: &SpanEnded, start: EpochMicros, sample_rate: Option<f6
         dropped_spans: Vec::new(),
         links: Vec::new(),
         http: None,
-        otel: Some(otel(ended)),
+        otel: (!node::is_known(ended)).then(|| otel(ended)),
     }
 }
 

@@ -77,7 +77,8 @@ module.exports = async ({ load, attach, listen, get, echo }) => {
     return { answers, requests }
   }
   const before = await ask()
-  const status = attach()
+  attach()
   const after = await ask()
-  return { status, before: before.answers, after: after.answers, requests: after.requests, place }
+  // Attached again, it says what went wrong meanwhile.
+  return { status: attach(), before: before.answers, after: after.answers, requests: after.requests, place }
 }

@@ -65,8 +65,9 @@ module.exports = async ({ load, attach, listen, get, echo }) => {
     return answers
   }
   const before = await ask()
-  const status = attach()
+  attach()
   const after = await ask()
   await Promise.all([alone.stop(), mounted.stop()])
-  return { status, before, after }
+  // Attached again, it says what went wrong meanwhile.
+  return { status: attach(), before, after }
 }

@@ -20,6 +20,7 @@ mod calls;
 mod databases;
 mod graphql;
 mod harm;
+mod kafka;
 mod routes;
 mod settings;
 mod truth;

@@ -27,6 +27,7 @@ enum Speaks {
     Elasticsearch,
     WebSocket,
     GraphQl,
+    Kafka,
     /// A service of AWS, with the type of its spans.
     Aws(&'static str),
 }
@@ -48,6 +49,7 @@ const LIBRARIES: &[(&str, Speaks)] = &[
     ("elasticsearch", Speaks::Elasticsearch),
     ("ws", Speaks::WebSocket),
     ("graphql", Speaks::GraphQl),
+    ("kafkajs", Speaks::Kafka),
     ("s3", Speaks::Aws("storage")),
     ("dynamodb", Speaks::Aws("db")),
     ("sqs", Speaks::Aws("messaging")),
@@ -70,8 +72,14 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
         Speaks::Elasticsearch => Some(search(ended, attributes)),
         Speaks::WebSocket => Some(message(ended)),
         Speaks::GraphQl => Some(operation(ended)),
+        Speaks::Kafka => Some(sending(ended, attributes)),
         Speaks::Aws(kind) => Some(aws(ended, attributes, kind)),
     }
+}
+
+/// It is one of them.
+pub(super) fn is_known(ended: &SpanEnded) -> bool {
+    speaks(ended).is_some()
 }
 
 /// A library that makes its calls by HTTP says more of them than their HTTP does.
@@ -120,6 +128,22 @@ fn operation(ended: &SpanEnded) -> Parts {
         subtype: "graphql".into(),
         action: "execute".to_owned(),
         outcome: outcome(status(ended)),
+        ..Parts::default()
+    }
+}
+
+/// Messages for one topic or several. Elastic's agent says no address either.
+fn sending(ended: &SpanEnded, attributes: Attributes<'_>) -> Parts {
+    let queue = attributes.messaging_destination();
+    let target = destination::service_target("messaging", "kafka", Called::Queue(queue));
+    Parts {
+        name: name(ended),
+        kind: "messaging",
+        subtype: "kafka".into(),
+        action: "send".to_owned(),
+        outcome: outcome(status(ended)),
+        destination: Destination { target, ..Destination::default() },
+        queue: queue.map(str::to_owned),
         ..Parts::default()
     }
 }

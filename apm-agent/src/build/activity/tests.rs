@@ -411,6 +411,15 @@ fn calls_of_node_are_those_of_elastics_agent() {
         assert_eq!((as_span(&ended).name.as_str(), as_span(&ended).action.as_str()), (name, action));
     }
 
+    let sent = [("messaging.system", "kafka"), ("messaging.destination.name", "orders")];
+    let span = of("kafkajs", SpanStatus::Ok, &sent);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("messaging", "kafka", "send"));
+    assert_eq!(destination::resource("messaging", &span.destination.target), "kafka/orders");
+    assert_eq!((span.queue.as_deref(), of("kafkajs", SpanStatus::Ok, &[]).queue), (Some("orders"), None));
+    let received = SpanEnded { source: "kafkajs".into(), remote_parent: true, ..ended(SpanKind::Consumer, &sent) };
+    let transaction = as_transaction(&received);
+    assert!(is_transaction(&received) && transaction.kind == "messaging" && transaction.otel.is_none());
+
     let put = [("rpc.method", "PutObject"), ("aws.s3.bucket", "goods"), ("http.response.status_code", "200")];
     let span = of("s3", SpanStatus::Ok, &put);
     assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("storage", "s3", "PutObject"));

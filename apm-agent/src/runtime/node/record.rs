@@ -43,6 +43,7 @@ pub const ATTRIBUTES: &[&str] = &[
     "rpc.method",
     "aws.s3.bucket",
     "messaging.destination.name",
+    "messaging.system",
 ];
 
 /// What one call of write(2) brought.
@@ -154,6 +155,8 @@ pub struct Span<'a> {
     pub context: Context,
     /// It failed.
     pub failed: bool,
+    /// It is no call: messages were received, and the parent sent them.
+    pub received: bool,
     /// The library that made it.
     pub library: &'a str,
     /// Its name, where the attributes say nothing better.
@@ -186,6 +189,7 @@ const FACTS: u8 = 2;
 const OPERATION: u8 = 4;
 const FAILED: u8 = 1;
 const UNRECORDED: u8 = 2;
+const RECEIVED: u8 = 4;
 const HANDLED: u8 = 1;
 const IN_REQUEST: u8 = 2;
 
@@ -243,7 +247,8 @@ impl<'a> Span<'a> {
         let count = fields.byte()?;
         let mut attribute = || Some((*ATTRIBUTES.get(usize::from(fields.byte()?))?, fields.text()?));
         let attributes = (0..count).map(|_| attribute()).collect::<Option<_>>()?;
-        Some(Self { ended, began, context, failed: flags & FAILED != 0, library, name, attributes })
+        let (failed, received) = (flags & FAILED != 0, flags & RECEIVED != 0);
+        Some(Self { ended, began, context, failed, received, library, name, attributes })
     }
 }
 

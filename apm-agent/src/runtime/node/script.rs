@@ -46,6 +46,7 @@ const FILES: &[&str] = files![
     "library/elasticsearch.js",
     "library/ws.js",
     "library/cassandra.js",
+    "library/kafkajs.js",
     "library/graphql.js",
     "library/aws.js",
     "lease.js",
