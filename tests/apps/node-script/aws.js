@@ -28,6 +28,11 @@ module.exports = async ({ load, attach, listen, get, echo }) => {
 
   const ways = {
     get: () => content(storage.send(new GetObjectCommand({ Bucket: 'goods', Key: 'one' }))),
+    // What is called when its body comes is none of its own.
+    streamed: async () => {
+      const { Body } = await storage.send(new GetObjectCommand({ Bucket: 'goods', Key: 'slow' }))
+      return new Promise(resolve => Body.resume().once('end', () => resolve(get(down, '/down', { agent: new http.Agent() }).then(({ status }) => status))))
+    },
     put: () => storage.send(new PutObjectCommand({ Bucket: 'goods', Key: 'two', Body: 'text' })).then(() => 'put'),
     callback: () => new Promise((resolve, reject) => {
       storage.send(new GetObjectCommand({ Bucket: 'goods', Key: 'three' }), (error, answer) => error ? reject(error) : resolve(content(answer)))

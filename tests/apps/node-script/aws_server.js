@@ -41,6 +41,10 @@ module.exports = function aws (heard) {
       if (request.url.includes('/again') && failures.set(request.url, !failures.get(request.url)).get(request.url)) {
         return answer(503, 'application/xml', xml('<Error><Code>SlowDown</Code><Message>slow down</Message></Error>'))
       }
+      if (request.url.includes('/slow')) {
+        response.write('con')
+        return setTimeout(() => response.end('tent'), 20)
+      }
       answer(200, 'text/plain', request.method === 'GET' ? 'content' : '')
     })
   })

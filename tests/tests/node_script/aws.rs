@@ -6,8 +6,9 @@ use apm_agent::bridge::SpanStatus;
 /// What is told of a way: library, name, action and what is called; the status that was answered.
 type Expected = (&'static str, &'static str, &'static str, &'static str, &'static str, &'static str);
 
-const WAYS: [Expected; 16] = [
+const WAYS: [Expected; 17] = [
     ("get", "s3", "S3 GetObject goods", "GetObject", "goods", "200"),
+    ("streamed", "s3", "S3 GetObject goods", "GetObject", "goods", "200"),
     ("put", "s3", "S3 PutObject goods", "PutObject", "goods", "200"),
     ("callback", "s3", "S3 GetObject goods", "GetObject", "goods", "200"),
     ("aggregated", "s3", "S3 GetObject goods", "GetObject", "goods", "200"),
@@ -28,6 +29,10 @@ const WAYS: [Expected; 16] = [
 #[test]
 fn aws_commands_are_told() -> Result<()> {
     on_each(|major, libraries| {
+        // Loading four clients takes a second: the older ones only where few would use the newer.
+        if libraries == Libraries::Older && major > Major(20) {
+            return Ok(());
+        }
         let ran = with_script("aws.js", major, libraries)?.succeed()?;
         ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
         let told = Told::by(&ran)?;
@@ -44,7 +49,7 @@ fn command(ran: &Ran, told: &Told, (way, library, name, action, called, status):
     let target = format!("/{way}");
     let context = told.request(&target)?.context.context("a context")?;
     let calls = told.calls(&target)?;
-    ensure!(calls.len() == 1 + usize::from(way == "then"), "{calls:?}");
+    ensure!(calls.len() == 1 + usize::from(["then", "streamed"].contains(&way)), "{calls:?}");
     ensure!(calls.iter().skip(1).all(|call| call.source == "http"), "{calls:?}");
     let call = calls[0];
     ensure!((call.source.as_str(), call.name.as_str()) == (library, name), "{call:?}");
