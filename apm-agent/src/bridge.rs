@@ -206,6 +206,9 @@ pub struct RequestFacts {
 pub enum Route {
     /// Its name.
     Named(String),
+    /// There is none that says more than what was asked for: the name of a GraphQL operation, as the run time's Elastic
+    /// agent has it, is the request's whole name.
+    Operation(String),
     /// Values of its parameters by name, in order: each stands in the path where it was matched.
     Values(Vec<(String, String)>),
 }

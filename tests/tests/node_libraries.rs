@@ -37,16 +37,22 @@ struct Ports {
     http2: u16,
     elasticsearch: u16,
     tds: u16,
+    aws: u16,
+    cassandra: u16,
+    kafka: u16,
 }
 
 impl Ports {
-    fn variables(&self) -> [(&'static str, u16); 5] {
+    fn variables(&self) -> [(&'static str, u16); 8] {
         [
             ("MONGODB_PORT", self.mongodb),
             ("WS_PORT", self.ws),
             ("HTTP2_PORT", self.http2),
             ("ELASTICSEARCH_PORT", self.elasticsearch),
             ("TDS_PORT", self.tds),
+            ("AWS_PORT", self.aws),
+            ("CASSANDRA_PORT", self.cassandra),
+            ("KAFKA_PORT", self.kafka),
         ]
     }
 }
@@ -75,6 +81,9 @@ fn calls(major: Major, libraries: Libraries) -> Result<()> {
         http2: http::free_port()?,
         elasticsearch: http::free_port()?,
         tds: sql_server.port(),
+        aws: http::free_port()?,
+        cassandra: http::free_port()?,
+        kafka: http::free_port()?,
     };
     let _servers = service(major, libraries, "node/servers.js", &ports)?;
     let program = service(major, libraries, "node/libraries.js", &ports)?;
@@ -85,11 +94,16 @@ fn calls(major: Major, libraries: Libraries) -> Result<()> {
         let answer = http::get(program.port(), &format!("/ask/{library}"))?;
         ensure!(answer.status == 200, "{library}: {answer:?}\n{}", program.output());
     }
+    ensure!(http::get(program.port(), "/apollo")?.status == 200, "{}", program.output());
     ensure!(http::get(program.port(), "/throw")?.status == 500, "{}", program.output());
     let documents = watch.finish()?.documents;
     for expected in &expected {
         call(&documents, expected).with_context(|| documents.summary())?;
     }
+    let named = documents.transactions().find(|document| text(document, "url.path") == "/apollo");
+    let named = named.with_context(|| documents.summary())?;
+    ensure!(text(named, "transaction.name") == "total" && text(named, "transaction.type") == "graphql", "{named}");
+    received(&documents)?;
     let thrown = documents.request("/throw")?;
     ensure!(text(thrown, "transaction.name") == "GET /throw", "{thrown}");
     let error = documents.errors().find(|error| text(error, "transaction.id") == text(thrown, "transaction.id"));
@@ -97,7 +111,7 @@ fn calls(major: Major, libraries: Libraries) -> Result<()> {
     Ok(())
 }
 
-fn expected(ports: &Ports) -> [Expected; 5] {
+fn expected(ports: &Ports) -> [Expected; 12] {
     let http2 = format!("127.0.0.1:{}", ports.http2);
     [
         Expected {
@@ -135,7 +149,69 @@ fn expected(ports: &Ports) -> [Expected; 5] {
             target: ["http".into(), http2.clone()],
             resource: http2,
         },
+        Expected {
+            library: "s3",
+            kind: ["storage", "s3", "PutObject"],
+            name: "S3 PutObject goods".into(),
+            target: ["s3".into(), "goods".into()],
+            resource: "goods".into(),
+        },
+        Expected {
+            library: "sqs",
+            kind: ["messaging", "sqs", "send"],
+            name: "SQS SEND to orders".into(),
+            target: ["sqs".into(), "orders".into()],
+            resource: "sqs/orders".into(),
+        },
+        Expected {
+            library: "sns",
+            kind: ["messaging", "sns", "Publish"],
+            name: "SNS Publish to shop".into(),
+            target: ["sns".into(), "shop".into()],
+            resource: "sns/shop".into(),
+        },
+        Expected {
+            library: "dynamodb",
+            kind: ["db", "dynamodb", "Query"],
+            name: "DynamoDB Query items".into(),
+            target: ["dynamodb".into(), "eu-test-1".into()],
+            resource: "dynamodb/eu-test-1".into(),
+        },
+        Expected {
+            library: "cassandra",
+            kind: ["db", "cassandra", "query"],
+            name: "SELECT FROM items".into(),
+            target: ["cassandra".into(), "shop".into()],
+            resource: "cassandra/shop".into(),
+        },
+        Expected {
+            library: "kafka",
+            kind: ["messaging", "kafka", "send"],
+            name: "Kafka SEND to orders".into(),
+            target: ["kafka".into(), "orders".into()],
+            resource: "kafka/orders".into(),
+        },
+        Expected {
+            library: "graphql",
+            kind: ["db", "graphql", "execute"],
+            name: "GraphQL: total".into(),
+            target: [String::new(), String::new()],
+            resource: "".into(),
+        },
     ]
+}
+
+/// A message goes on with the trace of what sent it, in a transaction of its own.
+fn received(documents: &Documents) -> Result<()> {
+    let mut sent = documents.spans().filter(|span| text(span, "span.name") == "Kafka SEND to orders");
+    let sent = sent.next().with_context(|| documents.summary())?;
+    ensure!(text(sent, "span.message.queue.name") == "orders", "{sent}");
+    let received = documents.transactions().find(|document| field(document, "parent.id") == field(sent, "span.id"));
+    let received = received.with_context(|| documents.summary())?;
+    ensure!(text(received, "transaction.name") == "Kafka RECEIVE from orders", "{received}");
+    ensure!(text(received, "transaction.type") == "messaging" && text(received, "event.outcome") == "success");
+    ensure!(field(received, "trace.id") == field(sent, "trace.id"), "{received}");
+    Ok(())
 }
 
 /// The one call below the library's request.

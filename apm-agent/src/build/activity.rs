@@ -71,7 +71,7 @@ pub fn transaction(ended: &SpanEnded, start: EpochMicros, sample_rate: Option<f6
         dropped_spans: Vec::new(),
         links: Vec::new(),
         http: None,
-        otel: Some(otel(ended)),
+        otel: (!node::is_known(ended)).then(|| otel(ended)),
     }
 }
 
@@ -92,6 +92,7 @@ pub fn span(ended: &SpanEnded, start: EpochMicros, transaction: Option<SpanId>, 
         composite: None,
         db: parts.db,
         http: parts.http,
+        queue: parts.queue,
         otel: parts.otel,
     }
 }
@@ -107,6 +108,7 @@ struct Parts {
     destination: Destination,
     db: Option<DbContext>,
     http: Option<super::HttpCall>,
+    queue: Option<String>,
     otel: Option<Otel>,
 }
 

@@ -102,7 +102,7 @@ pub fn service_target(kind: &str, subtype: &str, called: Called<'_>) -> ServiceT
 pub fn resource(kind: &str, target: &ServiceTarget) -> String {
     match &target.name {
         None => target.kind.clone(),
-        Some(name) if target.kind.is_empty() || kind == "external" => name.clone(),
+        Some(name) if target.kind.is_empty() || ["external", "storage"].contains(&kind) => name.clone(),
         Some(name) => format!("{}/{name}", target.kind),
     }
 }

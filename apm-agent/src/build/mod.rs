@@ -84,7 +84,7 @@ pub struct Transaction {
     pub place: Place,
     /// For example `GET unknown route`.
     pub name: String,
-    /// `request`, or `exit` for a call with no certain parent; `messaging` or `unknown` for others a run time told of.
+    /// `request`, `graphql`, or `exit` for a call with no certain parent; `messaging` or `unknown` for others a run time told of.
     pub kind: &'static str,
     /// For example `HTTP 2xx`.
     pub result: Option<String>,
@@ -201,15 +201,17 @@ pub struct Span {
     pub db: Option<DbContext>,
     /// HTTP call.
     pub http: Option<HttpCall>,
+    /// Message queue or topic.
+    pub queue: Option<String>,
     /// What OpenTelemetry says of it.
     pub otel: Option<Otel>,
 }
 
 impl Span {
-    /// A call that left the program, seen as such. What the OpenTelemetry bridge made is never one, as in Elastic's
-    /// agents: it may have children, so it is neither merged nor dropped for being fast.
+    /// A call that left the program, seen as such: something was called. What the OpenTelemetry bridge made is never one,
+    /// as in Elastic's agents: it may have children, so it is neither merged nor dropped for being fast.
     pub fn is_exit(&self) -> bool {
-        self.otel.is_none()
+        self.otel.is_none() && !self.destination.target.is_empty()
     }
 }
 

@@ -2,14 +2,24 @@
 
 use super::rules::Rules;
 
+/// What a request is named by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// The framework's pattern; the method stands before it.
+    Route(String),
+    /// The GraphQL operation it asks for.
+    Operation(String),
+}
+
 /// Stands for a route nobody told us.
 const UNKNOWN_ROUTE: &str = "unknown route";
 
-/// Name of an HTTP transaction: `<METHOD> <route>`, else the path where the user wants that, else `unknown route`;
-/// then `transaction_name_groups` has the last word. `method` may be empty: the head of the request was lost.
-pub fn transaction(method: &str, route: Option<&str>, path: &str, rules: &Rules) -> String {
-    let place = match route {
-        Some(route) => route,
+/// Name of an HTTP transaction: `<METHOD> <route>`, else the path where the user wants that, else `unknown route`; or the
+/// operation it asks for. Then `transaction_name_groups` has the last word. `method` may be empty: the head of the request was lost.
+pub fn transaction(method: &str, named: Option<&Named>, path: &str, rules: &Rules) -> String {
+    let place = match named {
+        Some(Named::Operation(name)) => return group(name.clone(), rules),
+        Some(Named::Route(route)) => route,
         None if rules.use_path_as_name && !path.is_empty() => path,
         None => UNKNOWN_ROUTE,
     };
@@ -36,7 +46,11 @@ mod tests {
     #[test]
     fn names_by_route_then_path_then_nothing() {
         let mut rules = Rules::default();
-        assert_eq!(transaction("GET", Some("/users/{id}"), "/users/1", &rules), "GET /users/{id}");
+        assert_eq!(
+            transaction("GET", Some(&Named::Route("/users/{id}".into())), "/users/1", &rules),
+            "GET /users/{id}"
+        );
+        assert_eq!(transaction("POST", Some(&Named::Operation("orders".into())), "/graphql", &rules), "orders");
         assert_eq!(transaction("GET", None, "/users/1", &rules), "GET unknown route");
         assert_eq!(transaction("", None, "", &rules), "unknown route");
         rules.use_path_as_name = true;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use super::naming::Named;
 use crate::bridge::Route;
 
 /// Longest path and most values that are put together.
@@ -16,10 +17,11 @@ const OWN_KEYS: [&str; 4] = ["area", "controller", "action", "!__route_group"];
 /// Values are put back into the path: `/orders/7` with `id` 7 is `/orders/{id}`. A value must stand in exactly one
 /// segment of the path; else the pattern could be another, or holds more than a segment. A route without parameters is
 /// its path.
-pub fn name(route: &Route, path: &str) -> Option<String> {
+pub fn name(route: &Route, path: &str) -> Option<Named> {
     match route {
-        Route::Named(name) => Some(name.clone()),
-        Route::Values(values) => pattern(values, path),
+        Route::Named(name) => Some(Named::Route(name.clone())),
+        Route::Operation(name) => Some(Named::Operation(name.clone())),
+        Route::Values(values) => pattern(values, path).map(Named::Route),
     }
 }
 
@@ -89,7 +91,10 @@ mod tests {
     }
 
     fn of(path: &str, values: &[(&str, &str)]) -> Option<String> {
-        name(&Route::Values(pairs(values)), path)
+        match name(&Route::Values(pairs(values)), path)? {
+            Named::Route(name) => Some(name),
+            Named::Operation(_) => None,
+        }
     }
 
     fn some(text: &str) -> Option<String> {
@@ -125,7 +130,9 @@ mod tests {
 
     #[test]
     fn takes_names_as_they_are() {
-        assert_eq!(name(&Route::Named("Orders/Get {id}".into()), "/x"), some("Orders/Get {id}"));
+        let named = |route: Route| name(&route, "/x").unwrap();
+        assert_eq!(named(Route::Named("Orders/Get {id}".into())), Named::Route("Orders/Get {id}".into()));
+        assert_eq!(named(Route::Operation("orders".into())), Named::Operation("orders".into()));
     }
 
     #[test]
@@ -146,7 +153,7 @@ mod tests {
         #[test]
         fn takes_any_path(path in "/[a-c%4/1é]{0,20}", value in "[a-cA-C%/1]{0,4}") {
             let values = vec![("v".to_owned(), value.clone())];
-            if let Some(name) = name(&Route::Values(values), &path) {
+            if let Some(Named::Route(name)) = name(&Route::Values(values), &path) {
                 assert_eq!(name.matches("{v}").count(), 1);
                 assert!(!value.is_empty() && !value.contains('/'));
             }

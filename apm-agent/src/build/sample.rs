@@ -105,6 +105,7 @@ pub(crate) fn span(id: u64) -> Span {
             rows_affected: Some(3),
         }),
         http: None,
+        queue: None,
         otel: None,
     }
 }

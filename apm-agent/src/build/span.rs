@@ -175,6 +175,7 @@ impl CallParts {
             composite: None,
             db: self.db,
             http: self.http,
+            queue: None,
             otel: None,
         }
     }

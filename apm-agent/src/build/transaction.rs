@@ -1,7 +1,11 @@
 //! HTTP requests the service answered become transactions.
 
 use super::{
-    EpochMicros, HttpContext, Outcome, Place, Transaction, destination::Addresses, naming, outcome, rules::Rules,
+    EpochMicros, HttpContext, Outcome, Place, Transaction,
+    destination::Addresses,
+    naming::{self, Named},
+    outcome,
+    rules::Rules,
     sanitize, url,
 };
 use crate::exchange::{Exchange, Http};
@@ -11,6 +15,8 @@ use crate::exchange::{Exchange, Http};
 pub struct RequestParts {
     /// As in [`Transaction::name`].
     pub name: String,
+    /// As in [`Transaction::kind`].
+    pub kind: &'static str,
     /// As in [`Transaction::result`].
     pub result: Option<String>,
     /// As in [`Transaction::outcome`].
@@ -24,17 +30,18 @@ pub fn is_ignored(target: &str, rules: &Rules) -> bool {
     rules.ignore_urls.matches(url::path(target))
 }
 
-/// Describes a request. `route` is the framework's pattern, where somebody knows it.
+/// Describes a request. `named`: what it is named by, where somebody knows it.
 pub fn from_http(
     exchange: &Exchange,
     http: Http,
-    route: Option<&str>,
+    named: Option<&Named>,
     addresses: &Addresses,
     rules: &Rules,
 ) -> RequestParts {
     let url = url::of_server(&http, addresses);
     RequestParts {
-        name: naming::transaction(&http.method, route, &url.pathname, rules),
+        name: naming::transaction(&http.method, named, &url.pathname, rules),
+        kind: if matches!(named, Some(Named::Operation(_))) { "graphql" } else { "request" },
         result: http.status.map(result),
         outcome: outcome::of_http_server(exchange, &http),
         http: HttpContext {
@@ -61,7 +68,7 @@ impl RequestParts {
         Transaction {
             place,
             name: self.name,
-            kind: "request",
+            kind: self.kind,
             result: self.result,
             outcome: self.outcome,
             start,

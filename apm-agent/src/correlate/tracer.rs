@@ -30,6 +30,7 @@ use crate::{
         compression::{Limits, SpanBuffer},
         destination::{Addresses, Endpoint},
         failure,
+        naming::Named,
         rules::Rules,
         span::{self},
         transaction,
@@ -279,8 +280,8 @@ impl Tracer {
         match self.bridged.get_mut(&party.pid) {
             None => {
                 let mut answered = *answered;
-                let route = answered.request.route.take();
-                self.report_request(answered, route.as_deref(), Vec::new());
+                let route = answered.request.route.take().map(Named::Route);
+                self.report_request(answered, route.as_ref(), Vec::new());
             }
             Some(bridged) => {
                 let time = answered.exchange.closed.time;
@@ -296,7 +297,7 @@ impl Tracer {
     fn report_request(
         &mut self,
         answered: Answered,
-        route: Option<&str>,
+        named: Option<&Named>,
         mut errors: Vec<(SpanId, ErrorEvent)>,
     ) -> bool {
         let Answered { instance, addresses, exchange, http, mut request } = answered;
@@ -319,7 +320,7 @@ impl Tracer {
         }
         errors.splice(..0, std::mem::take(&mut request.errors));
         let is_failed = http.status.is_some_and(|status| status >= 500);
-        let parts = transaction::from_http(&exchange, http, route, &addresses, &self.rules);
+        let parts = transaction::from_http(&exchange, http, named, &addresses, &self.rules);
         let start = self.clock.epoch(exchange.opened.time);
         let mut document = parts.into_transaction(request.place, start, duration(&exchange));
         document.spans_started = statistics.started;

@@ -58,6 +58,18 @@ struct Context<'a> {
     db: Option<Db<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<Http<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<Message<'a>>,
+}
+
+#[derive(Serialize)]
+struct Message<'a> {
+    queue: Queue<'a>,
+}
+
+#[derive(Serialize)]
+struct Queue<'a> {
+    name: Cow<'a, str>,
 }
 
 #[derive(Serialize)]
@@ -91,6 +103,7 @@ struct Db<'a> {
 
 #[derive(Serialize)]
 struct Http<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
     url: Cow<'a, str>,
     #[serde(skip_serializing_if = "str::is_empty")]
     method: Cow<'a, str>,
@@ -140,6 +153,7 @@ fn context(span: &Span, detail: Detail) -> Option<Context<'_>> {
         service: called.then(|| Service { target: Target::new(target) }),
         db: span.db.as_ref().map(|db| database(db, detail)),
         http: span.http.as_ref().map(http),
+        message: span.queue.as_deref().map(|name| Message { queue: Queue { name: keyword(name) } }),
     };
     (known || context.db.is_some() || context.http.is_some()).then_some(context)
 }

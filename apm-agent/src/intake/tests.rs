@@ -319,6 +319,17 @@ fn writes_lines_of_logs_with_and_without_an_exception() {
 }
 
 #[test]
+fn writes_where_a_message_goes() {
+    let target = ServiceTarget { kind: "sqs".into(), name: Some("orders".into()) };
+    let destination = Destination { target, ..Destination::default() };
+    let sent = Span { kind: "messaging", db: None, queue: Some("orders".into()), destination, ..sample::span(2) };
+    assert_eq!(span(sent)["context"]["message"], json!({"queue": {"name": "orders"}}));
+    let stored = HttpCall { status: Some(200), ..HttpCall::default() };
+    let stored = span(Span { kind: "storage", http: Some(stored), ..sample::span(2) });
+    assert_eq!(stored["context"]["http"], json!({"status_code": 200, "response": {"status_code": 200}}));
+}
+
+#[test]
 fn writes_what_opentelemetry_says() {
     let attributes = vec![("a.b".into(), "c".into()), ("long".into(), "x".repeat(20_000))];
     let otel = Some(Otel { kind: SpanKind::Consumer, attributes });

@@ -5,12 +5,18 @@ const http = require('node:http');
 const http2 = require('node:http2');
 const { BSON } = require('mongodb');
 const { Server } = require('ws');
+const awsServer = require('../node-script/aws_server.js');
+const cassandraServer = require('../node-script/cassandra_server.js');
+const kafkaServer = require('../node-script/kafka_server.js');
 const elasticsearchServer = require('../node-script/elasticsearch_server.js');
 const mongodbServer = require('../node-script/mongodb_server.js');
 
-const { PORT, MONGODB_PORT, WS_PORT, HTTP2_PORT, ELASTICSEARCH_PORT } = process.env;
+const { PORT, MONGODB_PORT, WS_PORT, HTTP2_PORT, ELASTICSEARCH_PORT, AWS_PORT, CASSANDRA_PORT, KAFKA_PORT } = process.env;
 
 mongodbServer(BSON || require(require.resolve('bson', { paths: [require.resolve('mongodb')] }))).listen(Number(MONGODB_PORT), '127.0.0.1');
+awsServer([]).listen(Number(AWS_PORT), '127.0.0.1');
+cassandraServer().listen(Number(CASSANDRA_PORT), '127.0.0.1');
+kafkaServer().listen(Number(KAFKA_PORT), '127.0.0.1');
 elasticsearchServer().listen(Number(ELASTICSEARCH_PORT), '127.0.0.1');
 new Server({ host: '127.0.0.1', port: Number(WS_PORT) }).on('connection', (socket) => socket.on('message', () => {}));
 http2.createServer((request, response) => response.end(request.url)).listen(Number(HTTP2_PORT), '127.0.0.1');

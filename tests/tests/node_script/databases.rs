@@ -69,6 +69,61 @@ fn sql_server_queries_are_told() -> Result<()> {
     })
 }
 
+/// Each statement is a span, the rows of each page and the callbacks are in the context of whoever asked.
+#[test]
+fn cassandra_statements_are_told() -> Result<()> {
+    on_each(|major, libraries| {
+        let ran = with_script("cassandra.js", major, libraries)?.succeed()?;
+        ensure!(ran.result["before"] == ran.result["after"], "{}\n{}", ran.result["before"], ran.result["after"]);
+        let told = Told::by(&ran)?;
+        for (way, expected) in [
+            ("promise", &["SELECT name FROM promise"][..]),
+            ("callback", &["SELECT name FROM callback"]),
+            ("prepared", &["SELECT name FROM items WHERE id = ?"]),
+            ("elsewhere", &["SELECT name FROM elsewhere"]),
+            ("failed", &["SELECT name FROM missing_table"]),
+            ("batch", &["DELETE FROM items;\nINSERT INTO items (id) VALUES (?)"]),
+            ("batchCallback", &["DELETE FROM items"]),
+            (
+                "pages",
+                &[
+                    "SELECT name FROM first",
+                    "SELECT name FROM pages",
+                    "SELECT name FROM pages",
+                    "SELECT name FROM second",
+                ],
+            ),
+            ("stream", &["SELECT name FROM stream"]),
+            ("connect", &["", "SELECT name FROM connect"]),
+            ("misused", &[""]),
+        ] {
+            let calls = told.calls(&format!("/{way}"))?;
+            let mut statements: Vec<_> = calls.iter().map(|call| attribute(call, "db.query.text")).collect();
+            statements.sort_unstable();
+            ensure!(statements == expected, "{way}: {calls:?}");
+            for call in calls {
+                let name = match way {
+                    "batch" | "batchCallback" | "misused" => "Cassandra: Batch query",
+                    "connect" if attribute(call, "db.query.text").is_empty() => "Cassandra: Connect",
+                    _ => "CQL",
+                };
+                ensure!(call.source == "cassandra-driver" && call.name == name, "{way}: {call:?}");
+                let keyspace = if way == "elsewhere" { "other" } else { "shop" };
+                ensure!(attribute(call, "db.namespace") == keyspace, "{way}: {call:?}");
+                let failed = ["failed", "misused"].contains(&way);
+                ensure!((call.status == SpanStatus::Error) == failed, "{way}: {call:?}");
+                ensure!(codes_of(&told, call).len() == usize::from(failed), "{way}");
+            }
+        }
+        for id in 0..40 {
+            let calls = told.calls(&format!("/many/{id}"))?;
+            let [call] = calls[..] else { anyhow::bail!("{id}: {calls:?}") };
+            ensure!(attribute(call, "db.query.text") == format!("SELECT name FROM many{id}"), "{id}: {call:?}");
+        }
+        Ok(())
+    })
+}
+
 /// One span for each request: the HTTP below it carries its id and is none of its own.
 #[test]
 fn elasticsearch_requests_are_told() -> Result<()> {

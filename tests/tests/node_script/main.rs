@@ -15,9 +15,12 @@ use apm_tests::{
 };
 use serde_json::Value;
 
+mod aws;
 mod calls;
 mod databases;
+mod graphql;
 mod harm;
+mod kafka;
 mod routes;
 mod settings;
 mod truth;

@@ -23,8 +23,13 @@ enum Speaks {
     Redis,
     Memcached,
     Mongo,
+    Cassandra,
     Elasticsearch,
     WebSocket,
+    GraphQl,
+    Kafka,
+    /// A service of AWS, with the type of its spans.
+    Aws(&'static str),
 }
 
 /// The script's names of libraries.
@@ -40,8 +45,15 @@ const LIBRARIES: &[(&str, Speaks)] = &[
     ("memcached", Speaks::Memcached),
     ("mongodb", Speaks::Mongo),
     ("tedious", Speaks::Sql("mssql")),
+    ("cassandra-driver", Speaks::Cassandra),
     ("elasticsearch", Speaks::Elasticsearch),
     ("ws", Speaks::WebSocket),
+    ("graphql", Speaks::GraphQl),
+    ("kafkajs", Speaks::Kafka),
+    ("s3", Speaks::Aws("storage")),
+    ("dynamodb", Speaks::Aws("db")),
+    ("sqs", Speaks::Aws("messaging")),
+    ("sns", Speaks::Aws("messaging")),
 ];
 
 /// What stands behind the name of a statement that is only prepared (SQL Server).
@@ -56,14 +68,23 @@ pub(super) fn describe(ended: &SpanEnded) -> Option<Parts> {
         Speaks::Redis => Some(command(ended, attributes, "redis", "query")),
         Speaks::Memcached => Some(command(ended, attributes, "memcached", attributes.operation().unwrap_or_default())),
         Speaks::Mongo => Some(command(ended, attributes, "mongodb", attributes.operation().unwrap_or_default())),
+        Speaks::Cassandra => Some(cassandra(ended, attributes)),
         Speaks::Elasticsearch => Some(search(ended, attributes)),
         Speaks::WebSocket => Some(message(ended)),
+        Speaks::GraphQl => Some(operation(ended)),
+        Speaks::Kafka => Some(sending(ended, attributes)),
+        Speaks::Aws(kind) => Some(aws(ended, attributes, kind)),
     }
+}
+
+/// It is one of them.
+pub(super) fn is_known(ended: &SpanEnded) -> bool {
+    speaks(ended).is_some()
 }
 
 /// A library that makes its calls by HTTP says more of them than their HTTP does.
 pub(super) fn is_more_than_http(ended: &SpanEnded) -> bool {
-    matches!(speaks(ended), Some(Speaks::Elasticsearch))
+    matches!(speaks(ended), Some(Speaks::Elasticsearch | Speaks::Aws(_)))
 }
 
 /// Elastic's Node.js agent names a command `DATABASE.COLLECTION.COMMAND`; the wire's span has the name of its Go agent.
@@ -95,6 +116,64 @@ fn message(ended: &SpanEnded) -> Parts {
         subtype: "send".into(),
         outcome: outcome(status(ended)),
         destination: Destination { target, ..Destination::default() },
+        ..Parts::default()
+    }
+}
+
+/// An operation is executed inside the program: nothing is called.
+fn operation(ended: &SpanEnded) -> Parts {
+    Parts {
+        name: name(ended),
+        kind: "db",
+        subtype: "graphql".into(),
+        action: "execute".to_owned(),
+        outcome: outcome(status(ended)),
+        ..Parts::default()
+    }
+}
+
+/// Messages for one topic or several. Elastic's agent says no address either.
+fn sending(ended: &SpanEnded, attributes: Attributes<'_>) -> Parts {
+    let queue = attributes.messaging_destination();
+    let target = destination::service_target("messaging", "kafka", Called::Queue(queue));
+    Parts {
+        name: name(ended),
+        kind: "messaging",
+        subtype: "kafka".into(),
+        action: "send".to_owned(),
+        outcome: outcome(status(ended)),
+        destination: Destination { target, ..Destination::default() },
+        queue: queue.map(str::to_owned),
+        ..Parts::default()
+    }
+}
+
+/// A command of AWS goes to a bucket, a queue or topic, or to the tables of a region.
+fn aws(ended: &SpanEnded, attributes: Attributes<'_>, kind: &'static str) -> Parts {
+    let queue = attributes.messaging_destination().map(str::to_owned);
+    let region = attributes.get(&["db.namespace"]).map(str::to_owned);
+    let called =
+        attributes.get(&["aws.s3.bucket"]).map(str::to_owned).or_else(|| queue.clone()).or_else(|| region.clone());
+    let status_code = attributes.http_status().filter(|_| kind == "storage");
+    let db = DbContext {
+        instance: region,
+        statement: attributes.statement().map(|text| truncate(text, LONG_FIELD).into_owned()),
+        kind: Cow::Owned(ended.source.clone()),
+        ..DbContext::default()
+    };
+    Parts {
+        name: name(ended),
+        kind,
+        subtype: Cow::Owned(ended.source.clone()),
+        action: attributes.get(&["rpc.method"]).unwrap_or_default().to_owned(),
+        outcome: outcome(status(ended)),
+        destination: Destination {
+            target: ServiceTarget { kind: ended.source.clone(), name: called },
+            ..attributes.destination()
+        },
+        db: (kind == "db").then_some(db),
+        http: status_code.map(|status| HttpCall { status: Some(status), ..HttpCall::default() }),
+        queue,
         ..Parts::default()
     }
 }
@@ -141,6 +220,22 @@ fn query(ended: &SpanEnded, attributes: Attributes<'_>, system: &'static str) ->
         called.push_str(PREPARE);
     }
     database(ended, attributes, system, called, "query", db)
+}
+
+/// What stands before the name of what is no single statement.
+const CASSANDRA: &str = "Cassandra: ";
+
+/// A statement, a batch, or the connection to a cluster. Elastic's agent says no address either.
+fn cassandra(ended: &SpanEnded, attributes: Attributes<'_>) -> Parts {
+    let parts = query(ended, attributes, "cassandra");
+    let db = parts.db.map(|db| DbContext { kind: Cow::Borrowed("cassandra"), ..db });
+    match ended.name.strip_prefix(CASSANDRA) {
+        None => Parts { db, ..parts },
+        Some(what) => {
+            let action = if what == "Connect" { "connect" } else { "query" };
+            Parts { name: ended.name.clone(), action: action.to_owned(), db, ..parts }
+        }
+    }
 }
 
 /// Of a command no more is told than the script does: of Redis its name, of memcached its key, too, of MongoDB its

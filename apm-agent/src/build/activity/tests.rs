@@ -396,6 +396,49 @@ fn calls_of_node_are_those_of_elastics_agent() {
     assert_eq!(destination::resource("db", &span.destination.target), "mongodb/shop");
     assert_eq!(span.db.and_then(|db| db.instance).as_deref(), Some("shop"));
 
+    let span = of("graphql", SpanStatus::Ok, &[]);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "graphql", "execute"));
+    assert!(span.db.is_none() && !span.is_exit(), "nothing is called");
+
+    let cql = [("db.query.text", "SELECT name FROM items"), ("db.namespace", "shop")];
+    let span = of("cassandra-driver", SpanStatus::Ok, &cql);
+    assert_eq!((span.name.as_str(), span.subtype.as_ref()), ("SELECT FROM items", "cassandra"));
+    assert_eq!(destination::resource("db", &span.destination.target), "cassandra/shop");
+    assert_eq!(span.db.map(|db| db.kind), Some("cassandra".into()));
+    for (name, action) in [("Cassandra: Batch query", "query"), ("Cassandra: Connect", "connect")] {
+        let ended =
+            SpanEnded { source: "cassandra-driver".into(), name: name.into(), ..ended(SpanKind::Client, &cql[..1]) };
+        assert_eq!((as_span(&ended).name.as_str(), as_span(&ended).action.as_str()), (name, action));
+    }
+
+    let sent = [("messaging.system", "kafka"), ("messaging.destination.name", "orders")];
+    let span = of("kafkajs", SpanStatus::Ok, &sent);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("messaging", "kafka", "send"));
+    assert_eq!(destination::resource("messaging", &span.destination.target), "kafka/orders");
+    assert_eq!((span.queue.as_deref(), of("kafkajs", SpanStatus::Ok, &[]).queue), (Some("orders"), None));
+    let received = SpanEnded { source: "kafkajs".into(), remote_parent: true, ..ended(SpanKind::Consumer, &sent) };
+    let transaction = as_transaction(&received);
+    assert!(is_transaction(&received) && transaction.kind == "messaging" && transaction.otel.is_none());
+
+    let put = [("rpc.method", "PutObject"), ("aws.s3.bucket", "goods"), ("http.response.status_code", "200")];
+    let span = of("s3", SpanStatus::Ok, &put);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("storage", "s3", "PutObject"));
+    let target = ServiceTarget { kind: "s3".into(), name: Some("goods".into()) };
+    assert_eq!((destination::resource(span.kind, &target), span.destination.target), ("goods".into(), target));
+    assert_eq!(span.http.and_then(|http| http.status), Some(200));
+    let send = [("rpc.method", "send"), ("messaging.destination.name", "orders"), ("server.port", "443")];
+    let span = of("sqs", SpanStatus::Error, &send);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("messaging", "sqs", "send"));
+    assert_eq!(destination::resource(span.kind, &span.destination.target), "sqs/orders");
+    assert_eq!((span.queue.as_deref(), span.destination.port, span.http), (Some("orders"), Some(443), None));
+    let query = [("rpc.method", "Query"), ("db.namespace", "eu"), ("db.query.text", "id = :id")];
+    let span = of("dynamodb", SpanStatus::Ok, &query);
+    assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("db", "dynamodb", "Query"));
+    assert_eq!(destination::resource(span.kind, &span.destination.target), "dynamodb/eu");
+    let db = span.db.expect("a database");
+    assert_eq!((db.kind.as_ref(), db.instance.as_deref()), ("dynamodb", Some("eu")));
+    assert_eq!(db.statement.as_deref(), Some("id = :id"));
+
     let span = of("ws", SpanStatus::Ok, &[]);
     assert_eq!((span.kind, span.subtype.as_ref(), span.action.as_str()), ("websocket", "send", ""));
     assert_eq!((span.destination.target.kind.as_str(), span.destination.address), ("send", None));

@@ -8,7 +8,9 @@ use super::{
 };
 use crate::{
     bridge::{Context, Detail, Message, RequestEnded, Said, SpanEnded, SpanKind, Threw, Thrown},
-    build::{Document, ErrorEvent, ErrorPlace, Place, activity, compression::SpanBuffer, failure, route, url},
+    build::{
+        Document, ErrorEvent, ErrorPlace, Place, activity, compression::SpanBuffer, failure, naming::Named, route, url,
+    },
     correlate::{SpanId, trace_context},
     exchange::{Exchange, Nanos, Payload, SqlOperation},
     metadata::ServiceInstance,
@@ -169,7 +171,7 @@ impl Tracer {
             return;
         }
         self.counters.requests_joined += 1;
-        let route = route_of(&answered, &ended);
+        let named = named_by(&answered, &ended);
         let mut errors = Vec::new();
         if let Some(context) = context {
             if context.sampled {
@@ -190,7 +192,7 @@ impl Tracer {
         if let Some(thrown) = &ended.exception {
             errors.push((answered.request.place.id, self.thrown(thrown, false, time)));
         }
-        let reported = self.report_request(*answered, route.as_deref(), errors);
+        let reported = self.report_request(*answered, named.as_ref(), errors);
         if let Some(context) = context {
             self.close(pid, Root { id: context.span, reported }, time);
         }
@@ -425,12 +427,12 @@ fn is_housekeeping(exchange: &Exchange) -> bool {
         || statement.starts_with(NPGSQL_RESET)
 }
 
-/// The request's route: as the run time names it; else the path (Elastic's .NET agent does so, that for Node.js does not),
+/// The request's route or operation: as the run time names it; else the path (Elastic's .NET agent does so, that for Node.js does not),
 /// unless nothing was found at that path.
-fn route_of(answered: &Answered, ended: &RequestEnded) -> Option<String> {
+fn named_by(answered: &Answered, ended: &RequestEnded) -> Option<Named> {
     let path = url::path(&answered.http.target);
     let named = ended.route.as_ref().and_then(|known| route::name(known, path));
     let found = ended.route.is_some() || answered.http.status != Some(404);
     let by_path = found && answered.instance.agent_name != node::AGENT_NAME;
-    named.or_else(|| by_path.then(|| path.to_owned()))
+    named.or_else(|| by_path.then(|| Named::Route(path.to_owned())))
 }

@@ -40,6 +40,10 @@ pub const ATTRIBUTES: &[&str] = &[
     "db.operation.name",
     "server.address",
     "server.port",
+    "rpc.method",
+    "aws.s3.bucket",
+    "messaging.destination.name",
+    "messaging.system",
 ];
 
 /// What one call of write(2) brought.
@@ -115,6 +119,8 @@ pub struct Request<'a> {
     pub ordinal: Option<(u32, u32)>,
     /// Route, without the method; empty: not known.
     pub route: &'a str,
+    /// `route` is none: it names the GraphQL operation that was asked for.
+    pub is_operation: bool,
     /// What the wire does not show of it.
     pub facts: Option<Facts<'a>>,
 }
@@ -149,6 +155,8 @@ pub struct Span<'a> {
     pub context: Context,
     /// It failed.
     pub failed: bool,
+    /// It is no call: messages were received, and the parent sent them.
+    pub received: bool,
     /// The library that made it.
     pub library: &'a str,
     /// Its name, where the attributes say nothing better.
@@ -178,8 +186,10 @@ pub struct Failure<'a> {
 
 const SAMPLED: u8 = 1;
 const FACTS: u8 = 2;
+const OPERATION: u8 = 4;
 const FAILED: u8 = 1;
 const UNRECORDED: u8 = 2;
+const RECEIVED: u8 = 4;
 const HANDLED: u8 = 1;
 const IN_REQUEST: u8 = 2;
 
@@ -212,7 +222,8 @@ impl<'a> Request<'a> {
         let ordinal = (connection != 0).then_some((connection, number));
         let route = fields.text()?;
         let facts = if flags & FACTS != 0 { Some(Facts::read(fields)?) } else { None };
-        Some(Self { ended, began, context, port, ordinal, route, facts })
+        let is_operation = flags & OPERATION != 0;
+        Some(Self { ended, began, context, port, ordinal, route, is_operation, facts })
     }
 }
 
@@ -236,7 +247,8 @@ impl<'a> Span<'a> {
         let count = fields.byte()?;
         let mut attribute = || Some((*ATTRIBUTES.get(usize::from(fields.byte()?))?, fields.text()?));
         let attributes = (0..count).map(|_| attribute()).collect::<Option<_>>()?;
-        Some(Self { ended, began, context, failed: flags & FAILED != 0, library, name, attributes })
+        let (failed, received) = (flags & FAILED != 0, flags & RECEIVED != 0);
+        Some(Self { ended, began, context, failed, received, library, name, attributes })
     }
 }
 

@@ -45,6 +45,10 @@ const FILES: &[&str] = files![
     "library/tedious.js",
     "library/elasticsearch.js",
     "library/ws.js",
+    "library/cassandra.js",
+    "library/kafkajs.js",
+    "library/graphql.js",
+    "library/aws.js",
     "lease.js",
     "attach.js",
 ];

@@ -72,7 +72,7 @@ fn request_ended(request: &Request<'_>, thread: u32) -> RequestEnded {
         // Each thread counts its own connections.
         ordinal: request.ordinal.map(|(connection, number)| (format!("{thread}/{connection}"), number.into())),
         began: Some(request.began),
-        route: some(request.route).map(Route::Named),
+        route: some(request.route).map(if request.is_operation { Route::Operation } else { Route::Named }),
         exception: None,
         facts: request.facts.as_ref().map(|facts| Box::new(request_facts(facts))),
     }
@@ -101,9 +101,9 @@ fn span_ended(span: &Span<'_>) -> SpanEnded {
         source: span.library.to_owned(),
         name: span.name.to_owned(),
         context: span.context,
-        remote_parent: false,
+        remote_parent: span.received && span.context.parent.is_some(),
         duration: span.ended.saturating_sub(span.began),
-        kind: SpanKind::Client,
+        kind: if span.received { SpanKind::Consumer } else { SpanKind::Client },
         status: if span.failed { SpanStatus::Error } else { SpanStatus::Ok },
         attributes: span.attributes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
     }

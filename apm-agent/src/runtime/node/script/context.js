@@ -24,10 +24,11 @@ class Cover {
 
 function cover (span, work) { return run(new Cover(span), work) }
 
-// The span that covers what runs now.
+// The span that covers what runs now. One that is over covers nothing: what its library has left, such as a body that is
+// read later, is the application's.
 function covering () {
   const held = settings.context ? store.getStore() : undefined
-  return held instanceof Cover ? held.span : undefined
+  return held instanceof Cover && !held.span.over ? held.span : undefined
 }
 
 // What an error that nobody catches belongs to.
@@ -38,8 +39,9 @@ function concerned () {
 
 // The transaction a span would belong to.
 function current () {
-  const transaction = settings.context ? store.getStore() : undefined
-  if (transaction === undefined || transaction instanceof Cover) return undefined
+  if (!settings.context || covering()) return undefined
+  const transaction = concerned()
+  if (transaction === undefined) return undefined
   return transaction.ended === 0 || now() - transaction.ended < LINGER ? transaction : undefined
 }
 
@@ -105,6 +107,9 @@ class Transaction {
     this.route = undefined
     this.routed = undefined
     this.mounts = undefined
+    // GraphQL is served to it, and the operation that it asks for.
+    this.servesGraphql = false
+    this.operation = undefined
   }
 
   // The `traceparent` for a call whose span has this id.

@@ -9,6 +9,7 @@ const REQUEST = 1
 // Flags of a request's record.
 const SAMPLED = 1
 const FACTS = 2
+const OPERATION = 4
 
 // Notes on requests and their responses: the transaction.
 const transactions = notes()
@@ -84,7 +85,8 @@ function routeOf ({ route, routed }) {
 // `facts` gives what the wire does not show.
 function tellRequest (transaction, facts) {
   transaction.ended = now()
-  const route = routeOf(transaction)
+  const { operation } = transaction
+  const route = operation || routeOf(transaction)
   const [connection, number] = (transaction.request && counted.get(transaction.request)) || [0, 0]
   const shown = facts && transaction.sampled ? within(facts()) : undefined
   begin(REQUEST, 80 + room(route) + (shown ? shown.bytes : 0))
@@ -93,7 +95,7 @@ function tellRequest (transaction, facts) {
   putId(transaction.trace, 16)
   putId(transaction.id, 8)
   putId(transaction.parent, 8)
-  putByte((transaction.sampled ? SAMPLED : 0) | (shown ? FACTS : 0))
+  putByte((transaction.sampled ? SAMPLED : 0) | (shown ? FACTS : 0) | (operation ? OPERATION : 0))
   putShort(transaction.port)
   putInt(connection)
   putInt(number)

@@ -2,6 +2,11 @@
 
 const SPAN = 2
 
+// Flags of a span's record.
+const FAILED = 1
+const UNRECORDED = 2
+const RECEIVED = 4
+
 class Span {
   // `library` says who made it; `transaction` is where it belongs.
   constructor (library, name, transaction) {
@@ -23,31 +28,43 @@ class Span {
     const over = now()
     if (!transaction.sampled) attributes = connectionOf(attributes)
     else if (error) tellError(error, true, transaction, this.id, over)
-    let bytes = 80 + room(this.library) + room(this.name)
-    let count = 0
-    for (let i = 0; i < attributes.length; i += 2) {
-      if (attributes[i + 1] === undefined || attributes[i + 1] === null) continue
-      const text = attributes[i + 1] = String(attributes[i + 1])
-      bytes += 1 + room(text, mostOf(attributes[i]))
-      count++
-    }
-    begin(SPAN, bytes)
-    putTime(over)
-    putTime(this.began)
-    putId(transaction.trace, 16)
-    putId(this.id, 8)
-    putId(transaction.id, 8)
-    putByte((failed ? 1 : 0) | (transaction.sampled ? 0 : 2))
-    putText(this.library)
-    putText(this.name)
-    putByte(count)
-    for (let i = 0; i < attributes.length; i += 2) {
-      if (attributes[i + 1] === undefined || attributes[i + 1] === null) continue
-      putByte(attributes[i])
-      putText(attributes[i + 1], mostOf(attributes[i]))
-    }
-    end()
+    tellSpan(this, transaction, transaction.id, failed ? FAILED : 0, over, attributes)
   }
+}
+
+// Messages were received: a transaction is told as a span whose parent, if there is one, is elsewhere.
+function tellReceived (transaction, library, name, failed, attributes) {
+  const { id, began, parent } = transaction
+  transaction.ended = now()
+  if (!active) return
+  tellSpan({ library, name, id, began }, transaction, parent, failed ? FAILED | RECEIVED : RECEIVED, transaction.ended, attributes)
+}
+
+function tellSpan ({ library, name, id, began }, { trace, sampled }, parent, flags, over, attributes) {
+  let bytes = 80 + room(library) + room(name)
+  let count = 0
+  for (let i = 0; i < attributes.length; i += 2) {
+    if (attributes[i + 1] === undefined || attributes[i + 1] === null) continue
+    const text = attributes[i + 1] = String(attributes[i + 1])
+    bytes += 1 + room(text, mostOf(attributes[i]))
+    count++
+  }
+  begin(SPAN, bytes)
+  putTime(over)
+  putTime(began)
+  putId(trace, 16)
+  putId(id, 8)
+  putId(parent, 8)
+  putByte(sampled ? flags : flags | UNRECORDED)
+  putText(library)
+  putText(name)
+  putByte(count)
+  for (let i = 0; i < attributes.length; i += 2) {
+    if (attributes[i + 1] === undefined || attributes[i + 1] === null) continue
+    putByte(attributes[i])
+    putText(attributes[i + 1], mostOf(attributes[i]))
+  }
+  end()
 }
 
 // Of a call that is not recorded only which one on the wire it is.

@@ -81,7 +81,8 @@ fn what_tls_hides_is_not_looked_for_on_the_wire() {
         (Some(facts("http", "HTTP/2.0")), 0),
     ] {
         let context = Context { trace: TraceId(1), span: SpanId(2), parent: None, sampled: true };
-        let request = Request { ended: 9, began: 8, context, port: 7, ordinal: None, route: "", facts };
+        let request =
+            Request { ended: 9, began: 8, context, port: 7, ordinal: None, route: "", is_operation: false, facts };
         assert_eq!(request_ended(&request, 0).remote_port, port, "{request:?}");
     }
 }
