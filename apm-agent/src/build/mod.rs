@@ -84,7 +84,8 @@ pub struct Transaction {
     pub place: Place,
     /// For example `GET unknown route`.
     pub name: String,
-    /// `request`, `graphql`, or `exit` for a call with no certain parent; `messaging` or `unknown` for others a run time told of.
+    /// `request`, `graphql`, or `exit` for a call with no certain parent; `messaging` or `unknown` for others a run time
+    /// told of.
     pub kind: &'static str,
     /// For example `HTTP 2xx`.
     pub result: Option<String>,

@@ -15,7 +15,8 @@ pub enum Named {
 const UNKNOWN_ROUTE: &str = "unknown route";
 
 /// Name of an HTTP transaction: `<METHOD> <route>`, else the path where the user wants that, else `unknown route`; or the
-/// operation it asks for. Then `transaction_name_groups` has the last word. `method` may be empty: the head of the request was lost.
+/// operation it asks for. Then `transaction_name_groups` has the last word. `method` may be empty: the head of the request
+/// was lost.
 pub fn transaction(method: &str, named: Option<&Named>, path: &str, rules: &Rules) -> String {
     let place = match named {
         Some(Named::Operation(name)) => return group(name.clone(), rules),
