@@ -5,8 +5,12 @@ libraries.push({ name: 'hapi', package: '@hapi/hapi', versions: [20, 21], files:
 function hapiRequest ({ prototype }) {
   hook(prototype, '_execute', request => {
     const transaction = transactions.get(request.raw.req)
-    // hapi answers by routes of its own when it finds none.
-    if (transaction) transaction.routed = () => request.route.method === '_special' ? undefined : request.route.path
+    if (!transaction) return
+    transaction.routed = () => {
+      const { method, fingerprint, path } = request.route
+      // hapi answers by routes of its own when it finds none. As Elastic's agent names it: `/items/?` for `/items/{id}`.
+      return method === '_special' ? undefined : fingerprint || path
+    }
   })
   // The channel `error` has what ended in status 500, and nothing else.
   hook(prototype, '_log', (request, [, error, channel]) => {
