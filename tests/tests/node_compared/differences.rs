@@ -126,6 +126,7 @@ const MEANT: &[Meant] = &[
         "the state while it was thrown; ours has the answer as it was sent",
     ),
     meant("libraries.js: error of /throw", "http.response.*", SOME, NONE, "ours has the answer as it was sent"),
+    meant("error of /hapi/throw", "http.response.*", SOME, NONE, "ours has the answer as it was sent"),
     meant(
         "libraries.js: error of /throw",
         "http.response.status_code",
@@ -149,41 +150,6 @@ const MEANT: &[Meant] = &[
         NONE,
         SOME,
         "thrown after the request, of which only the ids are kept",
-    ),
-    meant(
-        "error of /hapi/throw",
-        "transaction.name",
-        NONE,
-        SOME,
-        "hapi tells of it after the request, of which only the ids are kept",
-    ),
-    meant(
-        "error of /hapi/throw",
-        "http.*",
-        NONE,
-        SOME,
-        "hapi tells of it after the request, of which only the ids are kept",
-    ),
-    meant(
-        "error of /hapi/throw",
-        "url.*",
-        NONE,
-        SOME,
-        "hapi tells of it after the request, of which only the ids are kept",
-    ),
-    meant(
-        "error of /hapi/throw",
-        "client.ip",
-        NONE,
-        SOME,
-        "hapi tells of it after the request, of which only the ids are kept",
-    ),
-    meant(
-        "error of /hapi/throw",
-        "source.ip",
-        NONE,
-        SOME,
-        "hapi tells of it after the request, of which only the ids are kept",
     ),
 ];
 

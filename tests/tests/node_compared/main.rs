@@ -1,9 +1,9 @@
 //! The same programs, once with Elastic's own agent in them and once watched by ours: the documents are compared field by
 //! field. What may differ is in one table, with its reason (`differences.rs`).
 
-use std::process::Command;
+use std::{process::Command, thread};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use apm_tests::{
     decoder::Decoder,
     documents::Documents,
@@ -201,8 +201,12 @@ fn ours(shop: &Shop) -> Result<(Documents, Vec<Service>)> {
 fn documents_are_those_of_elastic_s_agent() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let shop = Shop::open()?;
-    let (ours, our_services) = ours(&shop)?;
-    let (decoder, their_services) = elastic(&shop)?;
+    let (ours, elastic) = thread::scope(|scope| {
+        let elastic = scope.spawn(|| elastic(&shop));
+        (ours(&shop), elastic.join())
+    });
+    let (ours, our_services) = ours?;
+    let (decoder, their_services) = elastic.map_err(|_| anyhow!("a thread panicked"))??;
     // Nothing says when Elastic's agent has sent all.
     let mut surprises = Vec::new();
     let as_expected = wait::until("documents as expected", wait::PATIENCE, || {

@@ -12,8 +12,22 @@ function hapiRequest ({ prototype }) {
       return method === '_special' ? undefined : fingerprint || path
     }
   })
-  // The channel `error` has what ended in status 500, and nothing else.
+  // When what it answers is decided, and the answer is not out yet. Nothing waits for us.
+  hook(prototype, '_postCycle', request => request, (request, decided) => {
+    decided.then(() => tellAnswer(request), () => {})
+    return decided
+  })
+  // The channel `error` has what ended in status 500, and nothing else: what goes wrong later than that, too.
   hook(prototype, '_log', (request, [, error, channel]) => {
     if (channel === 'error' && error instanceof Error) tellError(error, true, transactions.get(request.raw.req))
   })
+}
+
+function tellAnswer ({ response, raw }) {
+  if (!active) return
+  try {
+    if (response && response.isBoom && response.output.statusCode === 500) tellError(response, true, transactions.get(raw.req))
+  } catch (error) {
+    bug(error)
+  }
 }
