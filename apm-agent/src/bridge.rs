@@ -295,6 +295,9 @@ pub struct Thrown {
     /// Where to look first, by the rule of the run time's Elastic agent; empty: nowhere. `None`: by the frames' classes.
     #[serde(default)]
     pub culprit: Option<String>,
+    /// Package it comes from, where the run time's Elastic agent tells of it.
+    #[serde(default)]
+    pub module: Option<String>,
     /// The stack where it was thrown, innermost frame first.
     pub frames: Vec<Frame>,
     /// The exceptions it came from (inner exceptions).
@@ -312,6 +315,9 @@ pub struct Frame {
     pub module: Option<String>,
     /// Source file as the binary names it.
     pub file: Option<String>,
+    /// The file as people call it, where that is not the same: below the folder the program works in.
+    #[serde(default)]
+    pub short_file: Option<String>,
     /// Line, from 1.
     pub line: Option<u32>,
     /// Not the user's own code.

@@ -1,6 +1,7 @@
 //! A Node.js process is the same with agents that come, go, die and crowd; and nothing of ours stays in it.
 
 use std::{
+    collections::BTreeSet,
     io::Write as _,
     process::Command,
     sync::atomic::{AtomicBool, Ordering},
@@ -36,6 +37,13 @@ const OF_EACH: usize = 4;
 
 /// Longest time until one of two agents has given up.
 const QUARREL: Duration = Duration::from_secs(90);
+
+/// Ways in which `endings.js` ends by an error.
+const WAYS: [&str; 5] = ["timer", "rejection", "event", "handler", "exit"];
+
+/// Workers of the cluster, and most requests until each has answered one.
+const WORKERS: usize = 4;
+const MOST: usize = 400;
 
 /// Clients that ask all the time, and the pause of each between two requests.
 const CLIENTS: u32 = 4;
@@ -123,6 +131,10 @@ fn attach(pid: u32) -> Result<Agent> {
     Ok(agent)
 }
 
+fn is_of_the_inspector(line: &str) -> bool {
+    line.starts_with("Debugger ") || line.starts_with("For help, see")
+}
+
 fn end(mut program: Program) -> Result<(String, String)> {
     program.child().signal(Signal::TERM)?;
     let status = program.child().wait_for_end(wait::PATIENCE)?.to_string();
@@ -161,7 +173,7 @@ fn agents_that_come_and_go_leave_nothing() -> Result<()> {
     ensure!(process::signals(program.pid())? == signals, "its signals are as before");
     let (status, output) = end(program)?;
     ensure!(status == expected, "it ended with {status}, without agents with {expected}");
-    let foreign = output.lines().find(|line| !line.starts_with("Debugger ") && !line.starts_with("For help, see"));
+    let foreign = output.lines().find(|line| !is_of_the_inspector(line));
     ensure!(foreign.is_none(), "besides node's own notes on its inspector it wrote {foreign:?}");
     Ok(())
 }
@@ -230,13 +242,56 @@ fn a_program_with_a_handler_of_its_own_is_left_alone() -> Result<()> {
     Ok(())
 }
 
+/// What each program ends with and prints, but for what node writes of its inspector.
+fn endings(programs: Vec<Program>) -> Result<Vec<(String, String)>> {
+    let ended = |(way, mut program): (&&str, Program)| {
+        // No answer comes.
+        let _ = http::get(program.port(), &format!("/{way}"));
+        let status = program.child().wait_for_end(wait::PATIENCE)?.to_string();
+        let output = program.output();
+        let mut own: Vec<&str> = output.lines().filter(|line| !is_of_the_inspector(line)).collect();
+        // Of two outputs, whichever was read first.
+        own.sort_unstable();
+        Ok((status, own.join("\n")))
+    };
+    WAYS.iter().zip(programs).map(ended).collect()
+}
+
+#[test]
+fn programs_that_end_by_errors_end_as_they_would() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let start = |way: &&str| {
+        let mut command = Command::new(Major(24).program());
+        command.arg(place::app("node/endings.js"));
+        Program::listening(way, command)
+    };
+    let programs = || WAYS.iter().map(start).collect::<Result<Vec<_>>>();
+    let expected = endings(programs()?)?;
+    ensure!(expected.iter().all(|(status, output)| status.contains("exit status") && output.contains("exit ")));
+    let programs = programs()?;
+    let pids: Vec<String> = programs.iter().map(|program| program.pid().to_string()).collect();
+    let arguments: Vec<&str> = pids.iter().flat_map(|pid| ["--pid", pid.as_str()]).collect();
+    let mut watch = Watch::start(&arguments)?;
+    express::listens(watch.agent(), programs.len())?;
+    let found = endings(programs)?;
+    ensure!(found == expected, "{found:#?}\n{expected:#?}");
+    let documents = watch.finish()?.documents;
+    for way in WAYS {
+        let message = format!("by {way}");
+        let errors: Vec<_> = documents.errors().filter(|error| text(error, "message") == message).collect();
+        let [error] = errors[..] else { anyhow::bail!("{way}: one error, not {errors:?}") };
+        ensure!(!text(error, "trace.id").is_empty(), "it happened in a request: {error}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_cluster_is_attached_to_worker_by_worker() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let port = http::free_port()?;
     let script = format!(
         "const cluster = require('cluster')\n\
-         if (cluster.isPrimary) for (let i = 0; i < 3; i++) cluster.fork()\n\
+         if (cluster.isPrimary) for (let i = 0; i < {WORKERS}; i++) cluster.fork()\n\
          else require('http').createServer((q, s) => s.end(String(process.pid))).listen({port}, '127.0.0.1')"
     );
     let folder = place::build()?;
@@ -244,19 +299,20 @@ fn a_cluster_is_attached_to_worker_by_worker() -> Result<()> {
     std::fs::write(&file, script)?;
     let cluster = Child::start("node", Command::new(Major(20).program()).arg(&file))?;
     let family = || process::family(cluster.pid());
-    wait::until("the workers", wait::PATIENCE, || (family().len() == 4 && http::is_open(port)).then_some(()))?;
+    wait::until("the workers", wait::PATIENCE, || {
+        (family().len() == 1 + WORKERS && http::is_open(port)).then_some(())
+    })?;
     let mut watch = Watch::process(cluster.pid())?;
-    express::listens(watch.agent(), 4)?;
-    let mut answered = Vec::new();
-    for _ in 0..12 {
-        answered.push(http::get(port, "/")?.text());
+    express::listens(watch.agent(), 1 + WORKERS)?;
+    let (mut answered, mut asked) = (BTreeSet::new(), 0);
+    while answered.len() < WORKERS && asked < MOST {
+        answered.insert(http::get(port, "/")?.text());
+        asked += 1;
     }
+    ensure!(answered.len() == WORKERS, "all workers answered: {answered:?}");
     // A worker that dies is replaced by nobody here; one that comes is attached to as the others were.
     let seen = watch.finish()?;
-    ensure!(seen.documents.requests().count() == 12, "{}", seen.documents.summary());
-    ensure!(seen.agent.stats.get("trace.requests.joined") == 12, "{:?}", seen.agent.stats);
-    answered.sort();
-    answered.dedup();
-    ensure!(answered.len() == 3, "all workers answered: {answered:?}");
+    ensure!(seen.documents.requests().count() == asked, "{}", seen.documents.summary());
+    ensure!(seen.agent.stats.get("trace.requests.joined") == u64::try_from(asked)?, "{:?}", seen.agent.stats);
     Ok(())
 }

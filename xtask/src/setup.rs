@@ -103,8 +103,9 @@ fn unpack_dotnet() -> Result<()> {
     })
 }
 
-/// What npm installs, each in a folder of its own of `tests/apps/node-script`: Node.js itself, and libraries.
-const NODE: [&str; 4] = ["majors", "older", "newer", "newest"];
+/// What npm installs, each in a folder of its own of `tests/apps/node-script`: Node.js itself, libraries, and
+/// Elastic's own agent.
+const NODE: [&str; 5] = ["majors", "older", "newer", "newest", "elastic"];
 
 /// Installs every Node.js and the libraries of its tests, as their lock files say.
 fn install_node() -> Result<()> {

@@ -89,8 +89,8 @@ pub fn of_exception(
     let by_class = || own.and_then(|frame| frame.class.as_deref()).unwrap_or(UNKNOWN_CULPRIT);
     let culprit = thrown.culprit.as_deref().unwrap_or_else(by_class);
     let culprit = Some(culprit.to_owned()).filter(|culprit| !culprit.is_empty());
-    let Thrown { kind, message, code, frames, causes, .. } = limited(thrown, limit);
-    ErrorEvent { culprit, kind, message, code, handled, frames, causes, ..ErrorEvent::new(id, time, within) }
+    let Thrown { kind, message, code, module, frames, causes, .. } = limited(thrown, limit);
+    ErrorEvent { culprit, kind, message, code, module, handled, frames, causes, ..ErrorEvent::new(id, time, within) }
 }
 
 /// What the program logged as an error.
@@ -114,6 +114,7 @@ fn limited(thrown: &Thrown, limit: usize) -> Thrown {
         message: thrown.message.clone(),
         code: thrown.code.clone(),
         culprit: thrown.culprit.clone(),
+        module: thrown.module.clone(),
         frames: thrown.frames.iter().take(limit).cloned().collect(),
         causes: thrown.causes.iter().map(|cause| limited(cause, limit)).collect(),
     }

@@ -297,6 +297,8 @@ pub struct ErrorEvent {
     pub message: String,
     /// Code (errno name, SQLSTATE).
     pub code: Option<String>,
+    /// Package it comes from.
+    pub module: Option<String>,
     /// The program dealt with it, as far as we know.
     pub handled: bool,
     /// Stack where it was raised, innermost frame first.
@@ -320,6 +322,7 @@ impl ErrorEvent {
             kind: String::new(),
             message: String::new(),
             code: None,
+            module: None,
             handled: true,
             frames: Vec::new(),
             causes: Vec::new(),

@@ -65,6 +65,8 @@ struct Exception<'a> {
     message: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    module: Option<Cow<'a, str>>,
     /// Of the outermost exception only: the others ended in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     handled: Option<bool>,
@@ -133,6 +135,7 @@ fn exception(error: &ErrorEvent, detail: Detail) -> Option<Exception<'_>> {
         kind: keyword(&error.kind),
         message: message(&error.message, detail),
         code: error.code.as_deref().map(keyword),
+        module: error.module.as_deref().map(keyword),
         handled: Some(error.handled),
         stacktrace: stacktrace(&error.frames, detail),
         cause: causes(&error.causes, detail),
@@ -158,6 +161,7 @@ fn causes(causes: &[Thrown], detail: Detail) -> Vec<Exception<'_>> {
             kind: keyword(&cause.kind),
             message: message(&cause.message, detail),
             code: None,
+            module: None,
             handled: None,
             stacktrace: stacktrace(&cause.frames, detail),
             cause: Vec::new(),
@@ -179,15 +183,17 @@ fn most(detail: Detail, some: usize) -> usize {
     }
 }
 
-/// Both names of the file are the path the compiler wrote down; the server wants a class or a file of each frame.
+/// Both names of the file are the path the compiler wrote down, where it has no shorter one; the server wants a class or a
+/// file of each frame.
 fn stack_frame(frame: &Frame) -> StackFrame<'_> {
     let source = frame.source.as_deref();
     let path = frame.file.as_deref().map(keyword);
+    let name = frame.short_file.as_deref().map(keyword).or_else(|| path.clone());
     StackFrame {
         classname: frame.class.as_deref().map(keyword),
         function: keyword(&frame.function),
         module: frame.module.as_deref().map(keyword),
-        filename: path.clone().or_else(|| frame.class.is_none().then_some(Cow::Borrowed(UNKNOWN_FILE))),
+        filename: name.or_else(|| frame.class.is_none().then_some(Cow::Borrowed(UNKNOWN_FILE))),
         abs_path: path,
         lineno: frame.line,
         pre_context: source.map_or(&[], |source| &source.before),

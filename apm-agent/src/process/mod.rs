@@ -107,6 +107,27 @@ pub(crate) fn read_capped(path: &Path, cap: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// The root folder of a process, as the process sees it.
+#[derive(Debug)]
+pub struct RootFolder(std::os::fd::OwnedFd);
+
+impl RootFolder {
+    /// As [`Process::open_inside`].
+    ///
+    /// # Errors
+    /// Like it.
+    pub fn open(&self, path: &Path) -> io::Result<fs::File> {
+        use rustix::fs::{Mode, OFlags, ResolveFlags};
+        // A pipe without a writer must not make us wait, a terminal must not become ours.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = fs::File::from(rustix::fs::openat2(&self.0, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?);
+        if !file.metadata()?.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok(file)
+    }
+}
+
 /// A process at the time it was looked at. Its id may be another process's by now: compare [`Stat::start_ticks`].
 #[derive(Clone, Debug)]
 pub struct Process {
@@ -169,16 +190,17 @@ impl Process {
     /// # Errors
     /// When there is no such file, it may not be read or it is no regular file.
     pub fn open_inside(&self, path: &Path) -> io::Result<fs::File> {
-        use rustix::fs::{Mode, OFlags, ResolveFlags};
+        self.root_folder()?.open(path)
+    }
+
+    /// Its root folder, held: what is in it can be read when the process has ended, too.
+    ///
+    /// # Errors
+    /// When it may not be looked at.
+    pub fn root_folder(&self) -> io::Result<RootFolder> {
+        use rustix::fs::{Mode, OFlags};
         let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let root = rustix::fs::open(self.root.join("root"), folder, Mode::empty())?;
-        // A pipe without a writer must not make us wait, a terminal must not become ours.
-        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = fs::File::from(rustix::fs::openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?);
-        if !file.metadata()?.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        Ok(file)
+        Ok(RootFolder(rustix::fs::open(self.root.join("root"), folder, Mode::empty())?))
     }
 
     /// Current folder as the process sees it.

@@ -64,7 +64,7 @@ fn other_framework(told: &Told, result: &Value, framework: &str, stacks: bool) -
         ("/none", "", 404),
     ];
     for (target, name, status) in expected {
-        let name = if framework == "hapi" { in_braces(name) } else { name.to_owned() };
+        let name = if framework == "hapi" { fingerprint(name) } else { name.to_owned() };
         ensure!(route(told.request(target)?) == name, "{target} is {:?}", told.request(target)?.route);
         ensure!(result["statuses"][target] == status, "{target}: {}", result["statuses"]);
     }
@@ -80,10 +80,9 @@ fn other_framework(told: &Told, result: &Value, framework: &str, stacks: bool) -
     Ok(())
 }
 
-/// `/items/:id` in hapi's words.
-fn in_braces(route: &str) -> String {
-    let part = |part: &str| part.strip_prefix(':').map_or_else(|| part.to_owned(), |name| format!("{{{name}}}"));
-    route.split('/').map(part).collect::<Vec<_>>().join("/")
+/// `/items/:id` as hapi has it, whatever its parameters are called.
+fn fingerprint(route: &str) -> String {
+    route.split('/').map(|part| if part.starts_with(':') { "?" } else { part }).collect::<Vec<_>>().join("/")
 }
 
 fn express_errors(told: &Told) -> Result<()> {

@@ -258,11 +258,21 @@ impl Tracer {
         if threw.context.is_some_and(|context| !context.sampled) {
             return;
         }
-        let event = self.thrown(&threw.thrown, threw.handled, time);
+        let mut event = self.thrown(&threw.thrown, threw.handled, time);
         let Some(bridged) = self.bridged.get_mut(&pid) else { return };
         let instance = Arc::clone(&bridged.instance);
         let ready = match threw.context {
-            Some(context) => bridged.exceptions.put(context.span, event, time),
+            // Told when the request was over: hapi logs so, and what it left running may throw.
+            Some(context) if let Some(root) = bridged.tree.root_of(context.span).filter(|root| root.reported) => {
+                event.within = Some(within_request(&Place { id: root.id, ..place(&context, None) }, context.span));
+                vec![event]
+            }
+            Some(context) => {
+                // Its process may die before it answers: then there is no transaction, and its trace is known all the same.
+                let within = within_request(&place(&context, None), context.span);
+                event.within = Some(ErrorPlace { transaction: None, ..within });
+                bridged.exceptions.put(context.span, event, time)
+            }
             None => vec![event],
         };
         for event in ready {
@@ -275,8 +285,7 @@ impl Tracer {
         let Some(bridged) = self.bridged.get_mut(&pid) else { return };
         let instance = Arc::clone(&bridged.instance);
         for mut event in bridged.exceptions.take(context.span) {
-            let transaction_type = Some("request");
-            event.within = Some(ErrorPlace { transaction_type, ..error_place(&place(context, None), context.span) });
+            event.within = Some(within_request(&place(context, None), context.span));
             self.publish_error(&instance, event);
         }
     }
@@ -385,6 +394,11 @@ impl Tracer {
             self.publish_error(instance, error);
         }
     }
+}
+
+/// Place of an error in a request of which no more is at hand.
+fn within_request(request: &Place, parent: SpanId) -> ErrorPlace {
+    ErrorPlace { transaction_type: Some("request"), ..error_place(request, parent) }
 }
 
 fn place(context: &Context, sample_rate: Option<f64>) -> Place {

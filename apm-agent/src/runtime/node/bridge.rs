@@ -157,7 +157,8 @@ enum Left {
 }
 
 fn listen(process: &Process, kit: &Kit, line: &mut Line, lease: &mut Lease) -> Left {
-    let mut ear = Ear { telling: Telling::default(), threads: BTreeMap::new(), sources: Sources::of(process) };
+    let telling = Telling::of(process.folder().unwrap_or_default());
+    let mut ear = Ear { telling, threads: BTreeMap::new(), sources: Sources::of(process) };
     let mut held = false;
     loop {
         let read = kit.inbox.recv_timeout(READ);

@@ -11,7 +11,7 @@ use std::{
 
 use crate::{
     bridge::{Frame, Source},
-    process::Process,
+    process::{Process, RootFolder},
 };
 
 /// Lines before and after the frame's own: five together, as Elastic's agent has it.
@@ -31,13 +31,17 @@ const KINDS: [&str; 8] = ["js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx"];
 /// The sources of one process.
 pub(super) struct Sources<'a> {
     process: &'a Process,
+    /// Held, for a process that dies of an error is gone when that is told.
+    root: Option<RootFolder>,
+    /// Its effective user when it was last seen.
+    user: Option<u32>,
     /// Files by their paths; `None`: it cannot be read, or is none.
     files: HashMap<String, Option<String>>,
 }
 
 impl<'a> Sources<'a> {
     pub fn of(process: &'a Process) -> Self {
-        Self { process, files: HashMap::new() }
+        Self { process, root: process.root_folder().ok(), user: user(process), files: HashMap::new() }
     }
 
     /// Puts the lines to the frames whose files can be read.
@@ -52,22 +56,26 @@ impl<'a> Sources<'a> {
         if self.files.len() >= MOST_FILES && !self.files.contains_key(path) {
             self.files.clear();
         }
-        self.files.entry(path.to_owned()).or_insert_with(|| read(self.process, path)).as_deref()
+        self.user = user(self.process).or(self.user);
+        let read = || read(self.root.as_ref()?, self.user?, Path::new(path));
+        self.files.entry(path.to_owned()).or_insert_with(read).as_deref()
     }
 }
 
-fn read(process: &Process, path: &str) -> Option<String> {
-    let path = Path::new(path);
+/// The process belongs to its effective user (proc(5)).
+fn user(process: &Process) -> Option<u32> {
+    Some(std::fs::metadata(format!("/proc/{}", process.pid)).ok()?.uid())
+}
+
+fn read(root: &RootFolder, user: u32, path: &Path) -> Option<String> {
     let kind = path.extension()?.to_str()?;
     if !path.is_absolute() || !KINDS.contains(&kind) {
         return None;
     }
-    let file = process.open_inside(path).ok()?;
+    let file = root.open(path).ok()?;
     let found = file.metadata().ok()?;
-    // The process belongs to its effective user (proc(5)).
-    let own = std::fs::metadata(format!("/proc/{}", process.pid)).ok()?;
     let mode = found.permissions().mode();
-    let may_read = mode & 0o004 != 0 || (mode & 0o400 != 0 && found.uid() == own.uid());
+    let may_read = mode & 0o004 != 0 || (mode & 0o400 != 0 && found.uid() == user);
     if !may_read || found.len() > LARGEST {
         return None;
     }
@@ -111,6 +119,21 @@ mod tests {
         assert_eq!(of(3), Some((2, "three".into(), 2)));
         assert_eq!(of(5), Some((2, "ä".repeat(150), 0)));
         assert_eq!((of(0), of(6)), (None, None));
+    }
+
+    #[test]
+    fn a_process_that_has_ended_is_quoted() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("shop.js");
+        std::fs::write(&path, "one\n").expect("written");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().expect("a child");
+        let process = Proc::default().process(child.id()).expect("the child");
+        let mut sources = Sources::of(&process);
+        child.kill().expect("killed");
+        child.wait().expect("waited for");
+        let mut frames = [Frame { file: Some(path.display().to_string()), line: Some(1), ..Frame::default() }];
+        sources.quote(&mut frames);
+        assert_eq!(frames[0].source.as_ref().map(|source| source.line.as_str()), Some("one"));
     }
 
     #[test]

@@ -9,6 +9,8 @@
 //!
 //! An application may write them otherwise; what is not of this form is passed over.
 
+use std::path::Path;
+
 use super::script;
 use crate::bridge::Frame;
 
@@ -26,10 +28,26 @@ pub(super) fn frames(stack: &str, message: &str) -> Vec<Frame> {
     rest.lines().filter_map(frame).filter(|frame| !ours(frame)).take(MAX_FRAMES).collect()
 }
 
+/// Names the files below `folder` as seen from there, as Elastic's agent does with those below the working folder.
+pub(super) fn shorten(frames: &mut [Frame], folder: &Path) {
+    for frame in frames {
+        let path = frame.file.as_deref().and_then(|file| Path::new(file).strip_prefix(folder).ok());
+        frame.short_file = path.map(|path| path.display().to_string()).filter(|path| !path.is_empty());
+    }
+}
+
+/// The package whose code threw, if it is one: `pg-protocol`, `@hapi/hapi`.
+pub(super) fn module(frames: &[Frame]) -> Option<String> {
+    let (_, below) = frames.first()?.file.as_deref()?.rsplit_once("node_modules/")?;
+    let parts = if below.starts_with('@') { 2 } else { 1 };
+    let (end, _) = below.match_indices('/').nth(parts - 1)?;
+    below.get(..end).map(str::to_owned)
+}
+
 /// `function (file)` of the first frame that is not a library's, else of the first, as Elastic's agent names the culprit.
 pub(super) fn culprit(frames: &[Frame]) -> Option<String> {
     let frame = frames.iter().find(|frame| !frame.library).or(frames.first())?;
-    Some(match &frame.file {
+    Some(match frame.short_file.as_ref().or(frame.file.as_ref()) {
         Some(file) => format!("{} ({file})", frame.function),
         None => frame.function.clone(),
     })
@@ -133,6 +151,26 @@ mod tests {
         assert_eq!(of(library).as_deref(), Some("a (node:net)"));
         assert_eq!(of("    at Array.map (<anonymous>)").as_deref(), Some("Array.map"));
         assert_eq!(of("broken"), None);
+    }
+
+    #[test]
+    fn files_are_named_from_the_working_folder() {
+        let stack = "    at a (/srv/shop/lib/a.js:2:1)\n    at b (/srv/shopping/b.js:2:1)\n    at c (node:net:1:1)";
+        let mut frames = frames(stack, "broken");
+        shorten(&mut frames, Path::new("/srv/shop"));
+        let names: Vec<_> = frames.iter().map(|frame| frame.short_file.as_deref()).collect();
+        assert_eq!(names, [Some("lib/a.js"), None, None]);
+        assert_eq!(culprit(&frames).as_deref(), Some("a (lib/a.js)"));
+    }
+
+    #[test]
+    fn the_module_is_that_of_the_innermost_frame() {
+        let of = |file: &str| {
+            module(&frames(&format!("    at a ({file}:2:1)\n    at b (/node_modules/b/b.js:2:1)"), "broken"))
+        };
+        assert_eq!(of("/srv/node_modules/a/node_modules/pg-protocol/dist/parser.js").as_deref(), Some("pg-protocol"));
+        assert_eq!(of("/srv/node_modules/@hapi/hapi/lib/x.js").as_deref(), Some("@hapi/hapi"));
+        assert_eq!((of("/srv/a.js"), of("/node_modules/a.js"), of("/node_modules/@a/b.js")), (None, None, None));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! What the script's records mean.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 use super::{
     record::{Batch, Facts, Failure, Record, Request, Span},
@@ -22,11 +25,17 @@ const HALF: u32 = 1 << 31;
 pub struct Telling {
     /// Number of the next record of each thread.
     next: HashMap<u32, u32>,
+    folder: PathBuf,
     /// Records that were lost or could not be read, since this was last set to 0.
     pub lost: u64,
 }
 
 impl Telling {
+    /// Of a process that works in `folder`, from which files of its stacks are named; empty: not known.
+    pub fn of(folder: PathBuf) -> Self {
+        Self { folder, ..Self::default() }
+    }
+
     /// What a batch says. Bytes that are none count as lost.
     pub fn told(&mut self, batch: &[u8], say: &mut dyn FnMut(Nanos, Said)) {
         let Some(batch) = Batch::read(batch) else {
@@ -42,7 +51,7 @@ impl Telling {
         for record in batch.records() {
             number = number.wrapping_add(1);
             match record {
-                Some(record) => tell(&record, batch.thread, say),
+                Some(record) => tell(&record, batch.thread, &self.folder, say),
                 None => self.lost += 1,
             }
         }
@@ -53,11 +62,11 @@ impl Telling {
     }
 }
 
-fn tell(record: &Record<'_>, thread: u32, say: &mut dyn FnMut(Nanos, Said)) {
+fn tell(record: &Record<'_>, thread: u32, folder: &Path, say: &mut dyn FnMut(Nanos, Said)) {
     match record {
         Record::Request(request) => say(request.ended, Said::RequestEnded(Box::new(request_ended(request, thread)))),
         Record::Span(span) => say(span.ended, Said::SpanEnded(Box::new(span_ended(span)))),
-        Record::Error(failure) => say(failure.time, Said::Threw(Box::new(threw(failure)))),
+        Record::Error(failure) => say(failure.time, Said::Threw(Box::new(threw(failure, folder)))),
         Record::Metrics { time, samples } => {
             let samples = samples.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
             say(*time, Said::Metrics(samples));
@@ -109,14 +118,18 @@ fn span_ended(span: &Span<'_>) -> SpanEnded {
     }
 }
 
-fn threw(failure: &Failure<'_>) -> Threw {
-    let frames = stack::frames(failure.stack, failure.message);
+fn threw(failure: &Failure<'_>, folder: &Path) -> Threw {
+    let mut frames = stack::frames(failure.stack, failure.message);
+    if folder.is_absolute() {
+        stack::shorten(&mut frames, folder);
+    }
     let thrown = Thrown {
         kind: failure.kind.to_owned(),
         message: failure.message.to_owned(),
         code: some(failure.code),
         // Empty where there is none: the rule of other run times does not hold.
         culprit: Some(stack::culprit(&frames).unwrap_or_default()),
+        module: stack::module(&frames),
         frames,
         causes: Vec::new(),
     };
