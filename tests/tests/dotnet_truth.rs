@@ -225,15 +225,15 @@ fn ten_thousand_requests() -> Result<()> {
 }
 
 #[test]
-fn two_thousand_requests_of_net8() -> Result<()> {
-    truth(Framework::Net8, &[], Load { requests: 2000, header: |_| None, unwatched: None }, |_| None)
+fn a_thousand_requests_of_net8() -> Result<()> {
+    truth(Framework::Net8, &[], Load { requests: 1000, header: |_| None, unwatched: None }, |_| None)
 }
 
 /// A caller that fans out: all requests share a trace, many of them share a parent.
 #[test]
 fn one_trace_of_many_requests() -> Result<()> {
     let header = |id| Some(format!("traceparent: 00-0af7651916cd43dd8448eb211c80319c-{}-01", sender(id)?));
-    truth(Framework::Net10, &[], Load { requests: 2000, header, unwatched: None }, sender)
+    truth(Framework::Net10, &[], Load { requests: 1000, header, unwatched: None }, sender)
 }
 
 /// What the kernel could not pass on is missing; what is left is right.

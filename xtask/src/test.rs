@@ -28,7 +28,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     ebpf::check()?;
     // One waits for the network, the other for the processors.
     let agent = thread::scope(|scope| {
-        let agent = scope.spawn(build_agent);
+        let agent = scope.spawn(build);
         setup::run()?;
         agent.join().map_err(|_| anyhow!("the build panicked"))?
     })?;
@@ -40,6 +40,15 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     shell::say("running all tests");
     shell::run(&mut tests)?;
     if arguments.fuzz { fuzz::run() } else { Ok(()) }
+}
+
+/// Builds all that is compiled with cargo; gives back where the agent is.
+fn build() -> Result<PathBuf> {
+    let agent = build_agent()?;
+    shell::step("building the tests", || {
+        shell::run(shell::cargo().args(["test", "--workspace", "--no-run", "--quiet"]))
+    })?;
+    Ok(agent)
 }
 
 /// Builds the agent as it is shipped, and says where it is.

@@ -98,6 +98,10 @@ const SCRIPTS: [Script; 4] = [
     },
 ];
 
+/// Where `servers.js` has the small servers that it is.
+const SMALL_SERVERS: [&str; 7] =
+    ["MONGODB_PORT", "WS_PORT", "HTTP2_PORT", "ELASTICSEARCH_PORT", "AWS_PORT", "CASSANDRA_PORT", "KAFKA_PORT"];
+
 /// What all programs ask, by the variables that say where.
 struct Shop {
     variables: Vec<(&'static str, String)>,
@@ -115,7 +119,7 @@ impl Shop {
             ("TDS_PORT", tds.port().to_string()),
             ("NODE_PATH", LIBRARIES.modules().display().to_string()),
         ];
-        for name in ["MONGODB_PORT", "WS_PORT", "HTTP2_PORT", "ELASTICSEARCH_PORT"] {
+        for name in SMALL_SERVERS {
             variables.push((name, http::free_port()?.to_string()));
         }
         let mut servers = Command::new(Major(24).program());
