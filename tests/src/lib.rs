@@ -31,6 +31,7 @@ pub mod process;
 pub mod programs;
 pub mod redis;
 pub mod residue;
+pub mod small_servers;
 pub mod stats;
 pub mod tds;
 pub mod tls;

@@ -1,30 +1,21 @@
 //! Calls of real clients of MongoDB, on a small server made for the tests.
 
-use std::process::Command;
-
 use anyhow::{Result, ensure};
 use apm_tests::{
     databases::{self, Language},
     documents::text,
     go, http,
     node::{Libraries, Major},
-    place,
-    programs::Program,
+    small_servers::SmallServers,
     turn::{Need, Turn},
 };
-
-fn server() -> Result<Program> {
-    let mut command = Command::new(Major(24).program());
-    command.arg(place::app("node/mongodb.js")).env("NODE_PATH", Libraries::Newer.modules());
-    Program::listening("MongoDB", command)
-}
 
 /// Asked by a goroutine that knows no more of the request than its context.
 #[test]
 fn calls_of_go_hang_on_their_requests() -> Result<()> {
     let Some(_turn) = Turn::take(&[Need::Program("go"), Need::NodeMajors]) else { return Ok(()) };
-    let server = server()?;
-    let program = databases::start(Language::Go, &[("MONGODB_PORT", server.port())])?;
+    let servers = SmallServers::start(Major(24), Libraries::Newer)?;
+    let program = databases::start(Language::Go, &[("MONGODB_PORT", servers.port("MONGODB_PORT")?)])?;
     let ask = |path: &str| {
         let answer = http::get(program.port(), path)?;
         ensure!(answer.status == 200, "{path}: {answer:?}\n{}", program.output());

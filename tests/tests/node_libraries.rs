@@ -10,6 +10,7 @@ use apm_tests::{
     node::{Libraries, Major},
     place,
     programs::Program,
+    small_servers::SmallServers,
     tds::SqlServer,
     turn::{Need, Turn},
     watch::Watch,
@@ -30,40 +31,6 @@ struct Expected {
     resource: String,
 }
 
-/// Our ports of the servers, by the variables that name them.
-struct Ports {
-    mongodb: u16,
-    ws: u16,
-    http2: u16,
-    elasticsearch: u16,
-    tds: u16,
-    aws: u16,
-    cassandra: u16,
-    kafka: u16,
-}
-
-impl Ports {
-    fn variables(&self) -> [(&'static str, u16); 8] {
-        [
-            ("MONGODB_PORT", self.mongodb),
-            ("WS_PORT", self.ws),
-            ("HTTP2_PORT", self.http2),
-            ("ELASTICSEARCH_PORT", self.elasticsearch),
-            ("TDS_PORT", self.tds),
-            ("AWS_PORT", self.aws),
-            ("CASSANDRA_PORT", self.cassandra),
-            ("KAFKA_PORT", self.kafka),
-        ]
-    }
-}
-
-fn service(major: Major, libraries: Libraries, app: &str, ports: &Ports) -> Result<Program> {
-    let mut command = Command::new(major.program());
-    command.arg(place::app(app)).env("NODE_PATH", libraries.modules());
-    command.envs(ports.variables().map(|(name, port)| (name, port.to_string())));
-    Program::listening(app, command)
-}
-
 #[test]
 fn calls_are_what_elastic_s_agent_makes_of_them() -> Result<()> {
     for (major, libraries) in SETS {
@@ -75,21 +42,15 @@ fn calls_are_what_elastic_s_agent_makes_of_them() -> Result<()> {
 
 fn calls(major: Major, libraries: Libraries) -> Result<()> {
     let sql_server = SqlServer::start()?;
-    let ports = Ports {
-        mongodb: http::free_port()?,
-        ws: http::free_port()?,
-        http2: http::free_port()?,
-        elasticsearch: http::free_port()?,
-        tds: sql_server.port(),
-        aws: http::free_port()?,
-        cassandra: http::free_port()?,
-        kafka: http::free_port()?,
-    };
-    let _servers = service(major, libraries, "node/servers.js", &ports)?;
-    let program = service(major, libraries, "node/libraries.js", &ports)?;
+    let servers = SmallServers::start(major, libraries)?;
+    let mut command = Command::new(major.program());
+    command.arg(place::app("node/libraries.js")).env("NODE_PATH", libraries.modules());
+    command.envs(servers.ports().iter().map(|(name, port)| (name, port.to_string())));
+    command.env("TDS_PORT", sql_server.port().to_string());
+    let program = Program::listening("libraries.js", command)?;
     let mut watch = Watch::process(program.pid())?;
     express::listens(watch.agent(), 1)?;
-    let expected = expected(&ports);
+    let expected = expected(servers.port("HTTP2_PORT")?);
     for Expected { library, .. } in &expected {
         let answer = http::get(program.port(), &format!("/ask/{library}"))?;
         ensure!(answer.status == 200, "{library}: {answer:?}\n{}", program.output());
@@ -111,8 +72,8 @@ fn calls(major: Major, libraries: Libraries) -> Result<()> {
     Ok(())
 }
 
-fn expected(ports: &Ports) -> [Expected; 12] {
-    let http2 = format!("127.0.0.1:{}", ports.http2);
+fn expected(http2_port: u16) -> [Expected; 12] {
+    let http2 = format!("127.0.0.1:{http2_port}");
     [
         Expected {
             library: "mongodb",

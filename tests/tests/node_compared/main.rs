@@ -14,6 +14,7 @@ use apm_tests::{
     postgres::{DEBIAN_FOLDER, Postgres},
     programs::Program,
     redis::{self, Redis},
+    small_servers::SmallServers,
     tds::SqlServer,
     turn::{Need, Turn},
     wait,
@@ -98,14 +99,10 @@ const SCRIPTS: [Script; 4] = [
     },
 ];
 
-/// Where `servers.js` has the small servers that it is.
-const SMALL_SERVERS: [&str; 7] =
-    ["MONGODB_PORT", "WS_PORT", "HTTP2_PORT", "ELASTICSEARCH_PORT", "AWS_PORT", "CASSANDRA_PORT", "KAFKA_PORT"];
-
 /// What all programs ask, by the variables that say where.
 struct Shop {
     variables: Vec<(&'static str, String)>,
-    _servers: (Postgres, MariaDb, Redis, SqlServer, Program),
+    _servers: (Postgres, MariaDb, Redis, SqlServer, SmallServers),
 }
 
 impl Shop {
@@ -119,13 +116,9 @@ impl Shop {
             ("TDS_PORT", tds.port().to_string()),
             ("NODE_PATH", LIBRARIES.modules().display().to_string()),
         ];
-        for name in SMALL_SERVERS {
-            variables.push((name, http::free_port()?.to_string()));
-        }
-        let mut servers = Command::new(Major(24).program());
-        servers.arg(place::app("node/servers.js")).envs(variables.iter().cloned());
-        let servers = Program::listening("servers.js", servers)?;
-        Ok(Self { variables, _servers: (postgres, maria, redis, tds, servers) })
+        let small = SmallServers::start(Major(24), LIBRARIES)?;
+        variables.extend(small.ports().iter().map(|(name, port)| (*name, port.to_string())));
+        Ok(Self { variables, _servers: (postgres, maria, redis, tds, small) })
     }
 
     /// Starts all programs, with these options of node and variables.

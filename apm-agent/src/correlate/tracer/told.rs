@@ -268,7 +268,8 @@ impl Tracer {
                 vec![event]
             }
             Some(context) => {
-                // Its process may die before it answers: then there is no transaction, and its trace is known all the same.
+                // Its process may die before it answers: then there is no transaction, and its trace is known all the
+                // same.
                 let within = within_request(&place(&context, None), context.span);
                 event.within = Some(ErrorPlace { transaction: None, ..within });
                 bridged.exceptions.put(context.span, event, time)
@@ -441,8 +442,8 @@ fn is_housekeeping(exchange: &Exchange) -> bool {
         || statement.starts_with(NPGSQL_RESET)
 }
 
-/// The request's route or operation: as the run time names it; else the path (Elastic's .NET agent does so, that for Node.js does not),
-/// unless nothing was found at that path.
+/// The request's route or operation: as the run time names it; else the path (Elastic's .NET agent does so, that for
+/// Node.js does not), unless nothing was found at that path.
 fn named_by(answered: &Answered, ended: &RequestEnded) -> Option<Named> {
     let path = url::path(&answered.http.target);
     let named = ended.route.as_ref().and_then(|known| route::name(known, path));
