@@ -5,6 +5,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod group;
 mod hidden;
 mod hook;
 mod layout;
@@ -14,7 +15,7 @@ mod reader;
 mod vitals;
 
 pub use panic::Code;
-pub use plan::Plan;
+pub use plan::{Placed, Plan, places};
 pub use reader::{Asked, Known, Reader};
 pub use vitals::Vitals;
 

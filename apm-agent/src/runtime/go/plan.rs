@@ -6,7 +6,7 @@ use apm_common::{
 };
 
 use super::{
-    hidden,
+    group, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
 };
 use crate::{
@@ -22,15 +22,37 @@ pub struct Plan {
     pub probes: GoProbes,
     /// Functions that are there and not probed, with the reason.
     pub left_out: Vec<(&'static str, &'static str)>,
+    /// Groups that the user wants left alone.
+    left_alone: Vec<String>,
+}
+
+/// What a hook comes to in a binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Function.
+    pub function: &'static str,
+    /// Name of its group, which `disable_instrumentations` may hold.
+    pub group: &'static str,
+    /// How many probes, or why none.
+    pub probes: Result<usize, &'static str>,
+}
+
+/// What all hooks come to in a binary, those left out that are for what it has not.
+pub fn places(binary: &GoBinary) -> Vec<Placed> {
+    let placed = |hook: &Hook| {
+        let probes = sites(binary, hook)?.map(|sites| sites.len());
+        Some(Placed { function: hook.function, group: group::of(hook), probes })
+    };
+    HOOKS.iter().filter_map(placed).collect()
 }
 
 impl Plan {
     /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `routes`: requests are
-    /// named by the patterns of `ServeMux`.
+    /// named by the patterns of `ServeMux`. `left_alone`: groups of hooks that get no probes.
     ///
     /// # Errors
     /// What of the binary cannot be found, without which nothing can be said.
-    pub fn new(binary: &GoBinary, bias: u64, routes: bool) -> Result<Self, &'static str> {
+    pub fn new(binary: &GoBinary, bias: u64, routes: bool, left_alone: &[String]) -> Result<Self, &'static str> {
         let layout = layout(binary, bias);
         if [layout.g_goid, layout.g_m, layout.m_curg, layout.request_ctx].contains(&ABSENT) {
             return Err(
@@ -40,6 +62,7 @@ impl Plan {
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
+            left_alone: left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
         };
         plan.place(binary, Part::Requests);
         if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
@@ -85,6 +108,9 @@ impl Plan {
     }
 
     fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
+        if self.left_alone.iter().any(|name| name == group::of(hook)) {
+            return;
+        }
         match sites(binary, hook) {
             None => {}
             Some(Ok(sites)) => {
