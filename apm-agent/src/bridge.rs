@@ -320,6 +320,9 @@ pub struct Frame {
     pub short_file: Option<String>,
     /// Line, from 1.
     pub line: Option<u32>,
+    /// Column, from 1.
+    #[serde(default)]
+    pub column: Option<u32>,
     /// Not the user's own code.
     pub library: bool,
     /// What stands there, where the file could be read.

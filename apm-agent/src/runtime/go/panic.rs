@@ -131,14 +131,12 @@ fn culprit(frames: &[Frame]) -> String {
 fn frame(name: &str, file: &str, line: u32) -> Frame {
     let (package, function) = split(name);
     Frame {
-        class: None,
         function: function.to_owned(),
         module: Some(package.replace("%2e", ".")).filter(|package| !package.is_empty()),
         file: Some(file.to_owned()).filter(|file| !file.is_empty()),
-        short_file: None,
         line: Some(line).filter(|line| *line > 0),
         library: is_library(package, file),
-        source: None,
+        ..Frame::default()
     }
 }
 
