@@ -33,6 +33,10 @@ struct Row {
     throughput: Spread,
     p50: Spread,
     p99: Spread,
+    /// When the agent has gone / bare.
+    after: Option<Compared>,
+    /// With Elastic's agent / bare.
+    elastic: Option<Compared>,
     /// ms of the agent.
     agent_cpu_per_1000_requests: Spread,
     /// MiB.
@@ -41,6 +45,25 @@ struct Row {
     kernel_maps: Spread,
     events_lost: u64,
     exchanges_lost: u64,
+}
+
+/// Another run of each pair, as ratios to the bare one.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Compared {
+    cpu_per_request: Spread,
+    throughput: Spread,
+}
+
+impl Compared {
+    fn of(pairs: &[Pair], run: fn(&Pair) -> Option<Run>) -> Option<Self> {
+        let runs: Vec<_> = pairs.iter().filter_map(|pair| Some((run(pair)?, pair.bare))).collect();
+        let ratio = |figure: fn(&Run) -> f64| {
+            Spread::of(runs.iter().map(move |(run, bare)| figure(run) / figure(bare).max(f64::MIN_POSITIVE)))
+        };
+        let compared =
+            || Self { cpu_per_request: ratio(Run::cpu_per_request), throughput: ratio(|run| run.per_second) };
+        (!runs.is_empty()).then(compared)
+    }
 }
 
 /// Median of the pairs, with the smallest and the largest.
@@ -86,6 +109,8 @@ impl Report {
             throughput: ratio(|run| run.per_second),
             p50: ratio(|run| run.p50.as_secs_f64()),
             p99: ratio(|run| run.p99.as_secs_f64()),
+            after: Compared::of(pairs, |pair| pair.after),
+            elastic: Compared::of(pairs, |pair| pair.elastic),
             agent_cpu_per_1000_requests: of_agent(|pair| {
                 pair.agent.cpu.as_secs_f64() * 1e6 / pair.watched.requests.max(1) as f64
             }),
@@ -121,6 +146,11 @@ impl fmt::Display for Report {
             ];
             for (title, spread) in lines {
                 writeln!(formatter, "  {title:<52} {spread}")?;
+            }
+            for (title, compared) in [("the agent gone", row.after), ("Elastic's agent in it", row.elastic)] {
+                let Some(Compared { cpu_per_request, throughput }) = compared else { continue };
+                writeln!(formatter, "  {:<52} {cpu_per_request}", format!("{title}: CPU time per request / bare"))?;
+                writeln!(formatter, "  {:<52} {throughput}", format!("{title}: throughput / bare"))?;
             }
             writeln!(formatter, "  {:<52} {}", "events lost", row.events_lost)?;
             writeln!(formatter, "  {:<52} {}\n", "requests and calls lost, counted", row.exchanges_lost)?;

@@ -15,17 +15,19 @@ use apm_tests::{
     postgres::Postgres,
     process,
     programs::{App, Program},
-    redis::Redis,
 };
 use tempfile::TempDir;
 
-use super::{AGENT_CORE, LOAD_CORE};
+use super::{AGENT_CORE, LOAD_CORE, pair::Side, shops::Shops};
 
 /// Connections of the load, and clients of pgbench.
 const CONNECTIONS: u32 = 16;
 
+/// See [`Target::settling`].
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// Words before a command that shares the load's core.
-const PINNED: [&str; 3] = ["taskset", "-c", "0"];
+pub(super) const PINNED: [&str; 3] = ["taskset", "-c", "0"];
 
 /// Words before a command that leaves that core to the target.
 const BESIDE: [&str; 3] = ["taskset", "-c", "1"];
@@ -55,13 +57,15 @@ pub enum Scenario {
     GoWire,
     /// Express with a pool of pg and ioredis, one query and one command per request.
     Node(Major),
+    /// The same, without our script: what the wire alone costs.
+    NodeWire(Major),
     /// pgbench, watched as a client.
     Pgbench,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 9] = [
+    pub const ALL: [Scenario; 11] = [
         Scenario::Nginx,
         Scenario::Gunicorn,
         Scenario::Dotnet,
@@ -69,7 +73,9 @@ impl Scenario {
         Scenario::Go,
         Scenario::GoWire,
         Scenario::Node(Major(20)),
+        Scenario::NodeWire(Major(20)),
         Scenario::Node(Major(24)),
+        Scenario::NodeWire(Major(24)),
         Scenario::Pgbench,
     ];
 
@@ -83,6 +89,7 @@ impl Scenario {
             Scenario::Go => "Go net/http + lib/pq, one query".to_owned(),
             Scenario::GoWire => "Go net/http + lib/pq, probes off".to_owned(),
             Scenario::Node(major) => format!("Node.js {}, Express + pg + ioredis", major.0),
+            Scenario::NodeWire(major) => format!("Node.js {}, Express + pg + ioredis, bridge off", major.0),
             Scenario::Pgbench => "pgbench -S as a client".to_owned(),
         }
     }
@@ -92,8 +99,7 @@ impl Scenario {
         match self {
             // Methods are compiled anew, better, after thirty calls and after some time.
             Scenario::Dotnet | Scenario::DotnetWire => 4,
-            Scenario::Node(_) => 2,
-            Scenario::Nginx | Scenario::Gunicorn | Scenario::Go | Scenario::GoWire | Scenario::Pgbench => 1,
+            _ => 1,
         }
     }
 
@@ -121,12 +127,8 @@ impl Scenario {
                 let program = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
                 Target::Go { program, _database: database, probes: self == Scenario::Go }
             }
-            Scenario::Node(major) => {
-                let (database, redis) = (pinned_database(AGENT_CORE)?, Redis::start()?);
-                process::pin(redis.pid(), AGENT_CORE)?;
-                let program = express::start_shop(&PINNED, major, &database, &redis)?;
-                Target::Node { program, _stores: (database, redis) }
-            }
+            Scenario::Node(major) => Target::Node(Box::new(Shops::open(major, true)?)),
+            Scenario::NodeWire(major) => Target::Node(Box::new(Shops::open(major, false)?)),
             Scenario::Pgbench => {
                 let database = pinned_database(LOAD_CORE)?;
                 database.prepare_pgbench()?;
@@ -136,7 +138,7 @@ impl Scenario {
     }
 }
 
-fn pinned_database(core: usize) -> Result<Postgres> {
+pub(super) fn pinned_database(core: usize) -> Result<Postgres> {
     let database = Postgres::start()?;
     // Its backends are forked later and inherit the core.
     process::family(database.pid()).into_iter().try_for_each(|pid| process::pin(pid, core))?;
@@ -191,13 +193,8 @@ pub enum Target {
         /// There are probes in it.
         probes: bool,
     },
-    /// See [`Scenario::Node`].
-    Node {
-        /// The service.
-        program: Program,
-        /// What it asks; they end with it.
-        _stores: (Postgres, Redis),
-    },
+    /// See [`Scenario::Node`] and [`Scenario::NodeWire`].
+    Node(Box<Shops>),
     /// See [`Scenario::Pgbench`]; the client is started for each run.
     Pgbench(Postgres),
 }
@@ -229,9 +226,8 @@ impl Target {
     pub fn selection(&self) -> Vec<String> {
         match self {
             Target::Nginx(nginx) => vec!["--pid".to_owned(), nginx.pid().to_string()],
-            Target::Gunicorn { program, .. } | Target::Node { program, .. } => {
-                vec!["--pid".to_owned(), program.pid().to_string()]
-            }
+            Target::Gunicorn { program, .. } => vec!["--pid".to_owned(), program.pid().to_string()],
+            Target::Node(shops) => shops.selection(),
             Target::Dotnet { program, bridge, .. } => {
                 vec!["--pid".to_owned(), program.pid().to_string(), format!("--dotnet-bridge={bridge}")]
             }
@@ -247,16 +243,32 @@ impl Target {
         match self {
             Target::Dotnet { bridge: true, .. } => Some("listening to .NET"),
             Target::Go { probes: true, .. } => Some("Go's probes are set"),
-            Target::Node { .. } => Some(express::LISTENING),
+            Target::Node(shops) => shops.bridge.then_some(express::LISTENING),
             _ => None,
         }
+    }
+
+    /// For how long it is put under load after the agent has come or gone, before anything counts: what its run time
+    /// has compiled is thrown away then, and compiled anew.
+    pub fn settling(&self) -> Option<Duration> {
+        matches!(self, Target::Node(_)).then_some(SETTLING)
+    }
+
+    /// There is a process besides that is never watched, so that one which was can be compared with it.
+    pub fn has_twin(&self) -> bool {
+        matches!(self, Target::Node(_))
+    }
+
+    /// There is a process besides with Elastic's agent in it.
+    pub fn has_elastic(&self) -> bool {
+        matches!(self, Target::Node(shops) if shops.elastic.is_some())
     }
 
     /// Puts it under load once.
     ///
     /// # Errors
     /// If the load fails.
-    pub fn run(&self, load: Load, duration: Duration) -> Result<Run> {
+    pub fn run(&self, side: Side, load: Load, duration: Duration) -> Result<Run> {
         match self {
             Target::Nginx(nginx) => Server { pid: nginx.pid(), port: nginx.port(), path: "/", keep_alive: true }
                 .run(LOAD_CORE, load, duration),
@@ -269,13 +281,15 @@ impl Target {
                 Server { pid: program.pid(), port: program.port(), path: "/one/7", keep_alive: true }
                     .run(AGENT_CORE, load, duration)
             }
-            Target::Go { program, .. } | Target::Node { program, .. } => {
-                Server { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
-                    .run(AGENT_CORE, load, duration)
-            }
+            Target::Go { program, .. } => item(program).run(AGENT_CORE, load, duration),
+            Target::Node(shops) => item(shops.at(side)?).run(AGENT_CORE, load, duration),
             Target::Pgbench(database) => pgbench(database, load, duration),
         }
     }
+}
+
+fn item(program: &Program) -> Server<'_> {
+    Server { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
 }
 
 /// A target that answers HTTP.
