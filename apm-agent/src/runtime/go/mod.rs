@@ -8,6 +8,7 @@
 mod hidden;
 mod hook;
 mod layout;
+mod outgoing;
 mod panic;
 mod plan;
 mod reader;
@@ -49,7 +50,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "calls over TLS or HTTP/2 give no spans; requests over them are told from Go 1.24 on",
+            "calls over HTTP/2 give no spans; requests over them are told from Go 1.24 on",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
         ]
     }

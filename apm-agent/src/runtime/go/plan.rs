@@ -2,12 +2,14 @@
 
 use apm_common::{
     go::{GoHidden, GoLayout, GoRouters},
+    outgoing::{GoHttp2, GoTls},
     settings::ABSENT,
 };
 
 use super::{
     hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
+    outgoing,
 };
 use crate::{
     binary::go::{GoBinary, Price, Site},
@@ -55,6 +57,12 @@ impl Plan {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
+        if let Some(layout) = outgoing::tls(binary, bias).filter(|_| plan.place_whole(binary, Part::PlainText)) {
+            plan.probes.layout.tls = layout;
+        }
+        if let Some(layout) = outgoing::http2(binary).filter(|_| plan.place_whole(binary, Part::Http2Calls)) {
+            plan.probes.layout.http2 = layout;
+        }
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
@@ -82,6 +90,17 @@ impl Plan {
             layout.request_major = ABSENT;
         }
         self.probes.layout.hidden = layout;
+    }
+
+    /// A part of which half would be worse than nothing: all of it, or none.
+    fn place_whole(&mut self, binary: &GoBinary, part: Part) -> bool {
+        let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+        self.place(binary, part);
+        let is_whole = self.left_out.len() == left_out;
+        if !is_whole {
+            self.probes.probes.truncate(probes);
+        }
+        is_whole
     }
 
     fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
@@ -147,6 +166,8 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         panic_retpc: offset("runtime._panic", "retpc"),
         routers: routers(binary, bias),
         hidden: GoHidden::NONE,
+        tls: GoTls::NONE,
+        http2: GoHttp2::NONE,
     }
 }
 
