@@ -14,6 +14,13 @@ pub struct Hook {
     pub place: Place,
 }
 
+impl Hook {
+    /// The package of its function.
+    pub fn package(&self) -> &'static str {
+        self.function.split_once(".(").map_or(self.function, |(package, _)| package)
+    }
+}
+
 /// What hooks are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {

@@ -10,6 +10,8 @@ use crate::binary::go::GoBinary;
 
 /// Where `crypto/tls` has the plain text of its clients; `None`: something is missing.
 pub(super) fn tls(binary: &GoBinary, bias: u64) -> Option<GoTls> {
+    // Else there are no clients, and servers need not pay.
+    binary.function("crypto/tls.(*Conn).clientHandshake")?;
     let offset = |path: &str| offset(binary, "crypto/tls.Conn", path);
     let layout = GoTls {
         conn: pointer(binary, bias, "crypto/tls.Conn"),
@@ -22,8 +24,9 @@ pub(super) fn tls(binary: &GoBinary, bias: u64) -> Option<GoTls> {
     (layout.conn != 0 && !needed.contains(&ABSENT)).then_some(layout)
 }
 
-/// A home of Go's HTTP/2 client: types of its streams, of itself, of requests and of answers.
+/// A home of Go's HTTP/2 client: its package, types of its streams, of itself, of requests and of answers.
 struct Home {
+    package: &'static str,
     stream: &'static str,
     client: &'static str,
     request: &'static str,
@@ -33,18 +36,21 @@ struct Home {
 /// In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
 const HOMES: [Home; 3] = [
     Home {
+        package: "net/http",
         stream: "net/http.http2clientStream",
         client: "net/http.http2ClientConn",
         request: "net/http.Request",
         response: "net/http.Response",
     },
     Home {
+        package: "net/http/internal/http2",
         stream: "net/http/internal/http2.clientStream",
         client: "net/http/internal/http2.ClientConn",
         request: "net/http/internal/http2.ClientRequest",
         response: "net/http/internal/http2.ClientResponse",
     },
     Home {
+        package: "golang.org/x/net/http2",
         stream: "golang.org/x/net/http2.clientStream",
         client: "golang.org/x/net/http2.ClientConn",
         request: "net/http.Request",
@@ -52,11 +58,12 @@ const HOMES: [Home; 3] = [
     },
 ];
 
-/// Where a client of HTTP/2 has its calls: the same in every one of the binary, or they are not told.
-pub(super) fn http2(binary: &GoBinary) -> Option<GoHttp2> {
+/// Where a client of HTTP/2 has its calls, and the packages of the binary in which it is so: `net/http`'s own goes first,
+/// and another version of golang.org/x/net has its members elsewhere.
+pub(super) fn http2(binary: &GoBinary) -> Option<(GoHttp2, Vec<&'static str>)> {
     let homes = HOMES.iter().filter(|home| binary.type_address(home.stream).is_some());
-    let mut layouts = homes.map(|home| of_home(binary, home));
-    let first = layouts.next()?;
+    let layouts: Vec<_> = homes.map(|home| (of_home(binary, home), home.package)).collect();
+    let (first, _) = *layouts.first()?;
     let needed = [
         first.stream_ctx,
         first.stream_response,
@@ -70,7 +77,8 @@ pub(super) fn http2(binary: &GoBinary) -> Option<GoHttp2> {
         first.url_raw_path,
         first.url_query,
     ];
-    (!needed.contains(&ABSENT) && layouts.all(|other| other == first)).then_some(first)
+    let alike = layouts.iter().filter(|(layout, _)| *layout == first).map(|(_, package)| *package).collect();
+    (!needed.contains(&ABSENT)).then_some((first, alike))
 }
 
 fn of_home(binary: &GoBinary, home: &Home) -> GoHttp2 {

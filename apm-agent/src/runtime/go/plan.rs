@@ -57,12 +57,7 @@ impl Plan {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
-        if let Some(layout) = outgoing::tls(binary, bias).filter(|_| plan.place_whole(binary, Part::PlainText)) {
-            plan.probes.layout.tls = layout;
-        }
-        if let Some(layout) = outgoing::http2(binary).filter(|_| plan.place_whole(binary, Part::Http2Calls)) {
-            plan.probes.layout.http2 = layout;
-        }
+        plan.place_outgoing(binary, bias);
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
@@ -92,10 +87,26 @@ impl Plan {
         self.probes.layout.hidden = layout;
     }
 
-    /// A part of which half would be worse than nothing: all of it, or none.
-    fn place_whole(&mut self, binary: &GoBinary, part: Part) -> bool {
+    /// Calls over TLS and HTTP/2.
+    fn place_outgoing(&mut self, binary: &GoBinary, bias: u64) {
+        if let Some(layout) = outgoing::tls(binary, bias)
+            && self.place_whole(binary, Part::PlainText, |_| true)
+        {
+            self.probes.layout.tls = layout;
+        }
+        if let Some((layout, packages)) = outgoing::http2(binary)
+            && self.place_whole(binary, Part::Http2Calls, |hook| packages.contains(&hook.package()))
+        {
+            self.probes.layout.http2 = layout;
+        }
+    }
+
+    /// Hooks of which some without the others would be worse than nothing: all of those wanted, or none.
+    fn place_whole(&mut self, binary: &GoBinary, part: Part, wanted: impl Fn(&Hook) -> bool) -> bool {
         let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
-        self.place(binary, part);
+        for hook in HOOKS.iter().filter(|hook| hook.part == part && wanted(hook)) {
+            self.place_one(binary, hook);
+        }
         let is_whole = self.left_out.len() == left_out;
         if !is_whole {
             self.probes.probes.truncate(probes);
