@@ -32,9 +32,8 @@ fn statements_to_postgresql_hang_on_their_requests() -> Result<()> {
     let Some(_turn) = Turn::take(&[NEEDS, &[Need::File(DEBIAN_FOLDER)]].concat()) else { return Ok(()) };
     let certificate = Certificate::generate()?;
     let database = Postgres::encrypted(&certificate)?;
-    let mut builds = vec![(Build::Fixed, Driver::Pq), (Build::Pie, Driver::Pgx)];
-    builds.extend(go::has_version("go-web", OLDER).then_some((Build::Version(OLDER), Driver::Pq)));
-    for (build, driver) in builds {
+    let older = if go::has_version("go-web", OLDER) { Build::Version(OLDER) } else { Build::Pie };
+    for (build, driver) in [(Build::Fixed, Driver::Pq), (older, Driver::Pgx)] {
         let program = go_web::start_encrypted(build, driver, &database)?;
         for visit in 1..=2 {
             let watch = go::watch(&program, &[])?;
@@ -52,8 +51,9 @@ fn statements_to_postgresql_hang_on_their_requests() -> Result<()> {
                     ensure!(number(span, "destination.port") == Some(database.port().into()), "{span}");
                 }
             }
-            let stats = seen.agent.stats;
-            ensure!(stats.get("stream.bytes_not_understood") == 0, "{build:?}: {:?}", stats.non_zero());
+            let stats = &seen.agent.stats;
+            let skipped = stats.get("pipeline.bytes.not_understood");
+            ensure!(visit > 1 || skipped == 0, "{build:?}: {:?}", stats.non_zero());
             let connects = names(&seen.documents).filter(|name| *name == "connect").count();
             ensure!((connects > 0) == (visit == 1), "{build:?}, visit {visit}: {connects} connects");
         }

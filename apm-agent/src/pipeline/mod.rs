@@ -10,6 +10,8 @@
 
 mod close;
 mod counters;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
