@@ -60,6 +60,19 @@ pub enum Event<'a> {
         /// The handler panicked.
         failed: bool,
     },
+    /// A run time begins a call that the wire does not show.
+    Call(Box<Call>),
+    /// The call is over.
+    Called {
+        /// Names the call in its process.
+        call: u64,
+        /// Status, when an answer came.
+        status: Option<u16>,
+        /// It ended with an error.
+        failed: bool,
+        /// Something of it was sent.
+        sent: bool,
+    },
     /// The handler of a request gave an error back.
     Failed {
         /// As above.
@@ -147,6 +160,29 @@ pub struct Asked {
     pub elastic_traceparent: String,
     /// Header `tracestate`.
     pub tracestate: String,
+}
+
+/// A call that the wire does not show ([`wire::CallBody`]). Bytes that are not UTF-8 are replaced by U+FFFD.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Names the call in its process until it is over.
+    pub call: u64,
+    /// The request for which it is made; 0: not known.
+    pub owner: u64,
+    /// The socket it goes out on; 0: not known.
+    pub connection: u64,
+    /// Method; empty: `GET`.
+    pub method: String,
+    /// Scheme of the URL.
+    pub scheme: String,
+    /// Its host, with port if there is one.
+    pub host: String,
+    /// Its path, decoded.
+    pub path: String,
+    /// Its path as the program wrote it; empty: the other with all escaped that must be.
+    pub raw_path: String,
+    /// Its query, as it is sent; empty when there is none.
+    pub query: String,
 }
 
 /// A goroutine that panics.
@@ -265,6 +301,13 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
             failed: header.flags & wire::ANSWERED_FAILED != 0,
         },
+        kind::CALL => Event::Call(Box::new(call(&mut reader)?)),
+        kind::CALLED => Event::Called {
+            call: reader.u64()?,
+            status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
+            failed: header.flags & wire::CALLED_FAILED != 0,
+            sent: header.flags & wire::CALLED_UNSENT == 0,
+        },
         kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },
         kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
         kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
@@ -293,6 +336,20 @@ fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {
         traceparent: text::<64>(reader)?,
         elastic_traceparent: text::<64>(reader)?,
         tracestate: text::<512>(reader)?,
+    })
+}
+
+fn call(reader: &mut Reader<'_>) -> Option<Call> {
+    Some(Call {
+        call: reader.u64()?,
+        owner: reader.u64()?,
+        connection: reader.u64()?,
+        method: text::<16>(reader)?,
+        scheme: text::<8>(reader)?,
+        host: text::<128>(reader)?,
+        path: text::<512>(reader)?,
+        raw_path: text::<512>(reader)?,
+        query: text::<512>(reader)?,
     })
 }
 

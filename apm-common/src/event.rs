@@ -39,6 +39,10 @@ pub mod kind {
     pub const ASKED: u16 = 15;
     /// It has handled it: [`AnsweredBody`](super::AnsweredBody).
     pub const ANSWERED: u16 = 16;
+    /// A run time begins a call that the wire does not show: [`CallBody`](super::CallBody).
+    pub const CALL: u16 = 21;
+    /// The call is over: [`CalledBody`](super::CalledBody).
+    pub const CALLED: u16 = 22;
 }
 
 /// Start of every record.
@@ -83,6 +87,11 @@ pub struct DataBody {
     /// payload says how far the stream has come.
     pub position: u64,
 }
+
+/// Of a connection's number: not what passed on the socket of the number without it, but the plain text that its process
+/// says there over TLS, told by probes. A connection of its own, whose end is that of the socket; no inode has such a
+/// number.
+pub const SEALED: u64 = 1 << 62;
 
 /// Where [`ConnectionBody::role`] lies in a record: user space fills in the role of an adopted connection.
 pub const ROLE_OFFSET: usize = 24 + core::mem::offset_of!(ConnectionBody, role);
@@ -198,6 +207,45 @@ pub struct HandleBody {
     pub request: u64,
     /// As in [`DataBody::connection`]; 0: not known.
     pub connection: u64,
+}
+
+/// A call over HTTP/2.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallBody {
+    /// Names the call within its process until it is over: number of the goroutine that sees to it.
+    pub call: u64,
+    /// The request for which it is made, as in [`HandleBody::request`]; 0: not known.
+    pub owner: u64,
+    /// The socket it goes out on, as in [`DataBody::connection`]; 0: not known.
+    pub connection: u64,
+    /// Method; empty: `GET`.
+    pub method: Text<16>,
+    /// Scheme of the URL.
+    pub scheme: Text<8>,
+    /// Its host, with port if there is one.
+    pub host: Text<128>,
+    /// Its path, decoded.
+    pub path: Text<512>,
+    /// Its path as the program wrote it, where that cannot be told by the other.
+    pub raw_path: Text<512>,
+    /// Its query, as it is sent.
+    pub query: Text<512>,
+}
+
+/// It ended with an error.
+pub const CALLED_FAILED: u16 = 1;
+/// Nothing of it was sent: it may be tried again on another connection.
+pub const CALLED_UNSENT: u16 = 2;
+
+/// The end of a call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CalledBody {
+    /// As in [`CallBody::call`].
+    pub call: u64,
+    /// Status of the answer; 0: none came.
+    pub status: u64,
 }
 
 /// The request came over TLS.
@@ -362,6 +410,8 @@ const _: () = {
     assert!(size_of::<FailedBody>() == 568);
     assert!(size_of::<AskedBody>() == 1944);
     assert!(size_of::<AnsweredBody>() == 16);
+    assert!(size_of::<CallBody>() == 1760);
+    assert!(size_of::<CalledBody>() == 16);
     assert!(size_of::<RecoveredBody>() == 16);
     assert!(size_of::<ProcessEntry>() == 16);
 };

@@ -3,7 +3,10 @@
 //! Offsets are bytes within a structure of that binary, from its type descriptors. Addresses are those in the process,
 //! with its load bias.
 
-use crate::settings::ABSENT;
+use crate::{
+    outgoing::{GoHttp2, GoTls},
+    settings::ABSENT,
+};
 
 /// Where the routers of one Go process keep the route they found. Offsets as in [`GoLayout`].
 #[repr(C)]
@@ -167,6 +170,10 @@ pub struct GoLayout {
     pub routers: GoRouters,
     /// Of requests that the wire does not show.
     pub hidden: GoHidden,
+    /// Of what clients say over TLS.
+    pub tls: GoTls,
+    /// Of calls over HTTP/2.
+    pub http2: GoHttp2,
 }
 
 impl GoLayout {
@@ -187,6 +194,8 @@ impl GoLayout {
         panic_retpc: ABSENT,
         routers: GoRouters::NONE,
         hidden: GoHidden::NONE,
+        tls: GoTls::NONE,
+        http2: GoHttp2::NONE,
     };
 }
 
@@ -211,6 +220,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 216);
+    assert!(size_of::<GoLayout>() == 296);
     assert!(size_of::<GoKey>() == 16);
 };

@@ -99,6 +99,9 @@ pub enum Register {
     Bx = 40,
     Cx = 88,
     Di = 112,
+    /// Points to where the caller's was saved, above that to the return address, and above that to what is kept of the
+    /// first arguments.
+    Bp = 32,
     R9 = 64,
     /// The running goroutine.
     R14 = 8,

@@ -22,7 +22,7 @@ use crate::{
     registers::{Arguments, arguments},
     ring::{self, OWNER_BYTES, Scratch, count, header, lazier_wake, scratch},
     settings::{number, read_user, result},
-    socket::{Socket, connection, socket},
+    socket::{Socket, connection, known, socket},
 };
 
 /// `recv(2)` flags of calls that do not consume the stream.
@@ -104,13 +104,19 @@ fn transfer(fd: u64, direction: usize, result: i64, segments: Segments) -> Optio
 /// Handles one call that moved bytes through a socket.
 #[inline(always)]
 pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments) -> Option<()> {
-    let state = connection(socket)?;
+    let mut socket = *socket;
+    let mut state = connection(&socket)?;
+    if state.mode == IGNORED && result <= 0 {
+        // It is the end, too, of what was said over TLS.
+        socket = socket.sealed();
+        state = known(&socket)?;
+    }
     if state.mode == IGNORED || (result == 0 && direction == OUTGOING) {
         return None;
     }
     let owner = if direction == OUTGOING && state.role != ROLE_SERVER { go::owner(socket.inode, state) } else { 0 };
     let record = scratch()?;
-    record.header = header(kind::DATA, flags(socket, state, direction, result));
+    record.header = header(kind::DATA, flags(&socket, state, direction, result));
     if owner != 0 {
         record.header.flags |= DATA_OWNED;
     }
@@ -157,7 +163,7 @@ fn flags(socket: &Socket, state: &Connection, direction: usize, result: i64) -> 
 
 /// Bytes that may be captured in a turn of this direction.
 #[inline(always)]
-fn budget(role: u8, direction: usize) -> u32 {
+pub fn budget(role: u8, direction: usize) -> u32 {
     let answering = (role == ROLE_SERVER && direction == OUTGOING) || (role == ROLE_CLIENT && direction == INCOMING);
     if answering { RESPONSE_BUDGET } else { REQUEST_BUDGET }
 }

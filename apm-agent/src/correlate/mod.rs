@@ -16,4 +16,4 @@ pub use id::{Ids, SpanId, TraceId};
 pub use mark::Mark;
 pub use parent::{CallSite, Evidence, PARENT_SOURCES, ParentSource, Rank};
 pub use request::{OpenRequest, RequestKey, Requests};
-pub use tracer::{Party, Tracer, TracerCounters};
+pub use tracer::{CallEnd, Party, Tracer, TracerCounters};

@@ -4,6 +4,7 @@ mod call;
 mod hidden;
 mod logged;
 mod named;
+mod outgoing;
 mod panicked;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,8 @@ mod word;
 use std::{collections::HashMap, sync::Arc};
 
 use hidden::Hidden;
+pub use outgoing::CallEnd;
+use outgoing::HiddenCall;
 
 use super::{
     Ids, Mark, SpanId,
@@ -107,6 +110,10 @@ pub struct TracerCounters {
     pub failures_unplaced: u64,
     /// Requests reported that only probes show (TLS, HTTP/2).
     pub requests_hidden: u64,
+    /// Calls reported that only probes show (HTTP/2).
+    pub calls_hidden: u64,
+    /// Calls not reported because too many of those were open.
+    pub calls_over_limit: u64,
     /// Panics not reported because too many were under way.
     pub panics_over_limit: u64,
     /// Messages of run times lost before they reached us.
@@ -142,6 +149,7 @@ pub struct Tracer {
     bridged: HashMap<u32, Bridged>,
     panics: Panics,
     hidden: HashMap<Name, Hidden>,
+    hidden_calls: HashMap<Name, HiddenCall>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -161,6 +169,7 @@ impl Tracer {
             bridged: HashMap::new(),
             panics: Panics::default(),
             hidden: HashMap::new(),
+            hidden_calls: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }

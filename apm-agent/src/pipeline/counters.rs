@@ -86,6 +86,8 @@ impl PipelineCounters {
             ("bridge.messages.lost", traced.messages_lost),
             ("trace.requests.hidden", traced.requests_hidden),
             ("trace.failures.unplaced", traced.failures_unplaced),
+            ("trace.calls.hidden", traced.calls_hidden),
+            ("trace.calls.over_limit", traced.calls_over_limit),
             ("trace.panics.over_limit", traced.panics_over_limit),
             ("trace.orphans.dropped", traced.orphans_dropped),
         ]

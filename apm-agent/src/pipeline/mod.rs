@@ -10,6 +10,8 @@
 
 mod close;
 mod counters;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,7 +23,7 @@ use crate::{
     bridge::{Detail, Message},
     clock::Clock,
     config::Capture,
-    correlate::{Ids, Mark, Party, Tracer},
+    correlate::{CallEnd, Ids, Mark, Party, Tracer},
     event::{self, Event, Header},
     exchange::{Exchange, Signal, Stamp},
     metadata::ServiceInstance,
@@ -96,6 +98,17 @@ impl Pipeline {
             }
             Event::Answered { request, status, failed } => {
                 self.tracer.request_answered((header.pid, *request), *status, *failed, header.time);
+            }
+            Event::Call(call) => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    let local_and_remote = self.connections.get(&call.connection).map(|found| found.addresses.clone());
+                    let addresses = local_and_remote.unwrap_or_default();
+                    self.tracer.call_begun(header.pid, &Arc::clone(instance), call, addresses, header.time);
+                }
+            }
+            Event::Called { call, status, failed, sent } => {
+                let end = CallEnd { status: *status, failed: *failed, sent: *sent, time: header.time };
+                self.tracer.call_ended((header.pid, *call), end);
             }
             Event::Route { request, router, part, text } => {
                 self.tracer.request_routed((header.pid, *request), *router, *part, text);
@@ -229,7 +242,7 @@ impl Pipeline {
             return false;
         }
         let outgoing = header.flags & DATA_OUTGOING != 0;
-        let connection = Connection::unannounced(outgoing, position, header.pid, Arc::clone(instance));
+        let connection = Connection::unannounced(id, outgoing, position, header.pid, Arc::clone(instance));
         self.counters.connections_unannounced += 1;
         self.connections.insert(id, connection);
         true

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apm_common::event::{ROLE_CLIENT, ROLE_SERVER};
+use apm_common::event::{ROLE_CLIENT, ROLE_SERVER, SEALED};
 
 use super::{
     EVIDENCE_BYTES,
@@ -88,7 +88,11 @@ impl Connection {
         Self {
             instance,
             holders: vec![pid],
-            addresses: Addresses { local: open.local.clone(), remote: open.remote.clone(), encrypted: false },
+            addresses: Addresses {
+                local: open.local.clone(),
+                remote: open.remote.clone(),
+                encrypted: open.id & SEALED != 0,
+            },
             role: match open.role {
                 ROLE_CLIENT => Some(Role::Client),
                 ROLE_SERVER => Some(Role::Server),
@@ -104,9 +108,9 @@ impl Connection {
     }
 
     /// A connection whose announcement was lost: it has got to `position` in the direction of its first known bytes.
-    pub fn unannounced(outgoing: bool, position: u64, pid: u32, instance: Arc<ServiceInstance>) -> Self {
+    pub fn unannounced(id: u64, outgoing: bool, position: u64, pid: u32, instance: Arc<ServiceInstance>) -> Self {
         let open = event::Connection {
-            id: 0,
+            id,
             started: None,
             role: 0,
             local: Endpoint::Unknown,

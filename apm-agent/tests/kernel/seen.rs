@@ -30,6 +30,8 @@ pub enum Seen {
     GaveError(u64),
     Asked(u64),
     Answered(u64),
+    Call(u64),
+    Called(u64),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -60,6 +62,8 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::Recovered { goroutine, .. } => Seen::Recovered(goroutine),
         Event::Asked(asked) => Seen::Asked(asked.request),
         Event::Answered { request, .. } => Seen::Answered(request),
+        Event::Call(call) => Seen::Call(call.call),
+        Event::Called { call, .. } => Seen::Called(call),
         Event::Failed { request, .. } => Seen::GaveError(request),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
@@ -81,7 +85,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
             Seen::Exit(exit_code)
         }
     };
-    assert!((kind::DATA..=kind::ANSWERED).contains(&header.kind));
+    assert!((kind::DATA..=kind::CALLED).contains(&header.kind));
     Told { pid: header.pid, start_time: start, time: header.time, what }
 }
 

@@ -6,7 +6,6 @@ use super::{Hit, context::request_of, member};
 use crate::{
     maps::{GOROUTINES, Goroutine},
     registers::{Register, probed},
-    socket::connection,
 };
 
 /// Functions that make a call on their own goroutine, with the context as first argument after the receiver:
@@ -40,12 +39,12 @@ pub fn go_round_trip(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn round_trip(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let socket = hit.socket(member(probed(ctx, Register::Ax), hit.layout.persist_conn_conn)?)?;
+    let conversation = hit.conversation(member(probed(ctx, Register::Ax), hit.layout.persist_conn_conn)?)?;
     // The request is the first member of what is passed.
     let request: u64 = member(probed(ctx, Register::Bx), 0)?;
     let context = member(request, hit.layout.request_ctx)?;
     let by_context = request_of(&hit, context);
     let handles = hit.known().map_or(0, |known| known.handles);
-    connection(&socket)?.owner = if by_context != 0 { by_context } else { handles };
+    conversation.owner = if by_context != 0 { by_context } else { handles };
     None
 }

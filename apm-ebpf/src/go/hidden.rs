@@ -60,7 +60,7 @@ pub fn tell_asked(hit: &Hit, number: u64, request: u64, is_http2: bool) -> Optio
 
 /// Address and length of a text that is a member.
 #[inline(always)]
-fn text(structure: u64, offset: u32) -> [u64; 2] {
+pub fn text(structure: u64, offset: u32) -> [u64; 2] {
     member(structure, offset).unwrap_or([0; 2])
 }
 
@@ -69,7 +69,7 @@ fn text(structure: u64, offset: u32) -> [u64; 2] {
 /// # Safety
 /// `to` is valid for writes.
 #[inline(always)]
-unsafe fn copy<const N: usize>(to: *mut Text<N>, [address, length]: [u64; 2]) {
+pub unsafe fn copy<const N: usize>(to: *mut Text<N>, [address, length]: [u64; 2]) {
     let length = if length > N as u64 { N as u64 } else { length };
     // SAFETY: the caller's; there is room for `length`.
     unsafe {

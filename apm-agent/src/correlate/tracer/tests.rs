@@ -1,5 +1,7 @@
 //! Joining what a run time says with what the wire shows, event by event.
 
+mod outgoing;
+
 use apm_common::event::ROUTER_SERVE_MUX;
 
 use super::*;

@@ -27,6 +27,8 @@ pub(super) fn of(hook: &Hook) -> &'static str {
         Part::Routers => "routers",
         Part::Panics => "panics",
         Part::Calls => "calls",
+        Part::Http2Calls => "http2-client",
+        Part::PlainText => "tls-client",
     })
 }
 

@@ -14,6 +14,13 @@ pub struct Hook {
     pub place: Place,
 }
 
+impl Hook {
+    /// The package of its function.
+    pub fn package(&self) -> &'static str {
+        self.function.split_once(".(").map_or(self.function, |(package, _)| package)
+    }
+}
+
 /// What hooks are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -31,6 +38,10 @@ pub enum Part {
     Panics,
     /// Calls that say by their context for which request they are made.
     Calls,
+    /// Calls over HTTP/2: the wire does not show them.
+    Http2Calls,
+    /// What clients say over TLS, in plain text.
+    PlainText,
 }
 
 /// Where in a function a probe lies.
@@ -64,9 +75,17 @@ const fn http2(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Http2, place: Place::Entry }
 }
 
+const fn http2_calls(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Http2Calls, place: Place::Entry }
+}
+
 /// A router gives its context back to the pool.
 const fn puts_back(function: &'static str) -> Hook {
     Hook { function, program: "go_put_back", part: Part::Routers, place: Place::Call("sync.(*Pool).Put") }
+}
+
+const fn plain_text(function: &'static str, program: &'static str, place: Place) -> Hook {
+    Hook { function, program, part: Part::PlainText, place }
 }
 
 const fn panics(function: &'static str, program: &'static str) -> Hook {
@@ -128,6 +147,15 @@ pub const HOOKS: &[Hook] = &[
     call("github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"),
     call("go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology.(*connection).writeWireMessage"),
     call("go.mongodb.org/mongo-driver/x/mongo/driver/topology.(*connection).writeWireMessage"),
+    http2_calls("net/http.(*http2clientStream).cleanupWriteRequest", "go_http2_called"),
+    http2_calls("net/http.(*http2clientStream).writeRequest", "go_http2_call"),
+    http2_calls("net/http/internal/http2.(*clientStream).cleanupWriteRequest", "go_http2_called"),
+    http2_calls("net/http/internal/http2.(*clientStream).writeRequest", "go_http2_call"),
+    http2_calls("golang.org/x/net/http2.(*clientStream).cleanupWriteRequest", "go_http2_called"),
+    http2_calls("golang.org/x/net/http2.(*clientStream).writeRequest", "go_http2_call"),
+    plain_text("crypto/tls.(*Conn).clientHandshake", "go_tls_begin", Place::Entry),
+    plain_text("crypto/tls.(*Conn).Write", "go_tls_write", Place::Call("crypto/tls.(*Conn).writeRecordLocked")),
+    plain_text("crypto/tls.(*Conn).Read", "go_tls_read", Place::Call("runtime.memmove")),
     panics("runtime.gopanic", "go_panic"),
     panics("runtime.recovery", "go_recover"),
 ];

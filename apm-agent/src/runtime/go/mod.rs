@@ -9,6 +9,7 @@ mod group;
 mod hidden;
 mod hook;
 mod layout;
+mod outgoing;
 mod panic;
 mod plan;
 mod reader;
@@ -50,7 +51,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "calls over TLS or HTTP/2 give no spans; requests over them are told from Go 1.24 on",
+            "requests over TLS and HTTP/2 are told from Go 1.24 on",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
         ]
     }

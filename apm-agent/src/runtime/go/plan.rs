@@ -2,12 +2,14 @@
 
 use apm_common::{
     go::{GoHidden, GoLayout, GoRouters},
+    outgoing::{GoHttp2, GoTls},
     settings::ABSENT,
 };
 
 use super::{
     group, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
+    outgoing,
 };
 use crate::{
     binary::go::{GoBinary, Price, Site},
@@ -78,6 +80,7 @@ impl Plan {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
+        plan.place_outgoing(binary, bias);
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
@@ -105,6 +108,33 @@ impl Plan {
             layout.request_major = ABSENT;
         }
         self.probes.layout.hidden = layout;
+    }
+
+    /// Calls over TLS and HTTP/2.
+    fn place_outgoing(&mut self, binary: &GoBinary, bias: u64) {
+        if let Some(layout) = outgoing::tls(binary, bias)
+            && self.place_whole(binary, Part::PlainText, |_| true)
+        {
+            self.probes.layout.tls = layout;
+        }
+        if let Some((layout, packages)) = outgoing::http2(binary)
+            && self.place_whole(binary, Part::Http2Calls, |hook| packages.contains(&hook.package()))
+        {
+            self.probes.layout.http2 = layout;
+        }
+    }
+
+    /// Hooks of which some without the others would be worse than nothing: all of those wanted, or none.
+    fn place_whole(&mut self, binary: &GoBinary, part: Part, wanted: impl Fn(&Hook) -> bool) -> bool {
+        let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+        for hook in HOOKS.iter().filter(|hook| hook.part == part && wanted(hook)) {
+            self.place_one(binary, hook);
+        }
+        let is_whole = self.left_out.len() == left_out;
+        if !is_whole {
+            self.probes.probes.truncate(probes);
+        }
+        is_whole
     }
 
     fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
@@ -173,6 +203,8 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         panic_retpc: offset("runtime._panic", "retpc"),
         routers: routers(binary, bias),
         hidden: GoHidden::NONE,
+        tls: GoTls::NONE,
+        http2: GoHttp2::NONE,
     }
 }
 
