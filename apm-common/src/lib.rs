@@ -8,6 +8,7 @@ pub mod counter;
 pub mod event;
 pub mod go;
 pub mod limits;
+pub mod propagation;
 pub mod settings;
 
 /// Version of the layouts in this crate; a recording made with another version is refused.

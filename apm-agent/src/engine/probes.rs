@@ -120,6 +120,7 @@ impl Probes {
         match plan.and_then(|plan| set(kernel, pid, &plan)) {
             Ok(()) => {
                 self.codes.insert(pid, known.code);
+                carry(kernel, pid);
                 tracing::info!(pid, "Go's probes are set");
             }
             Err(reason) => self.refuse(pid, &reason),
@@ -149,6 +150,15 @@ impl Probes {
     fn refuse(&mut self, pid: u32, reason: &str) {
         self.refused += 1;
         tracing::warn!(pid, "Go's probes are not set, the wire goes on alone: {reason}");
+    }
+}
+
+/// Has the place in the trace go along with the calls of a process.
+fn carry(kernel: &mut Kernel, pid: u32) {
+    match kernel.carry_for(pid) {
+        Ok(true) => tracing::info!(pid, "`traceparent` goes into HTTP/1 calls on connections opened from now on"),
+        Ok(false) => {}
+        Err(failure) => tracing::warn!(pid, "`traceparent` is not put into calls: {failure}"),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     bridge::{Detail, Message},
     clock::Clock,
     config::Capture,
-    correlate::{Ids, Mark, Party, Tracer},
+    correlate::{Carried, Ids, Mark, Party, Tracer},
     event::{self, Event, Header},
     exchange::{Exchange, Signal, Stamp},
     metadata::ServiceInstance,
@@ -85,10 +85,13 @@ impl Pipeline {
     pub fn handle(&mut self, header: &Header, event: &Event<'_>, output: &mut dyn Output) {
         self.counters.events += 1;
         match event {
-            Event::Data { connection, position, owner, bytes } => {
-                self.data(header, *connection, *position, *owner, bytes);
+            Event::Data { connection, position, owner, carried, bytes } => {
+                let carried = carried.map(Carried::from);
+                self.data(header, *connection, *position, (*owner, carried), bytes);
             }
-            Event::Handle { request, connection } => self.tracer.request_handled(header.pid, *request, *connection),
+            Event::Handle { request, connection } => {
+                self.tracer.request_handled((header.pid, *request), *connection, header.time);
+            }
             Event::Asked(asked) => {
                 if let Some(instance) = self.services.get(&header.pid) {
                     self.tracer.request_asked(header.pid, &Arc::clone(instance), asked, header.time);
@@ -191,7 +194,14 @@ impl Pipeline {
         self.tracer.connect_failed(&instance, pid, tid, header.time, attempt.error, &attempt.remote);
     }
 
-    fn data(&mut self, header: &Header, id: u64, position: u64, owner: u64, bytes: &[u8]) {
+    fn data(
+        &mut self,
+        header: &Header,
+        id: u64,
+        position: u64,
+        (owner, carried): (u64, Option<Carried>),
+        bytes: &[u8],
+    ) {
         let outgoing = header.flags & DATA_OUTGOING != 0;
         if !self.connections.contains_key(&id) && !self.meet_unannounced(header, id, position) {
             return;
@@ -201,6 +211,9 @@ impl Pipeline {
         let mut told = Told::Followed;
         self.with_connection(id, |connection, signals| {
             connection.held_by(header.pid);
+            if let Some(carried) = carried {
+                connection.carried = Some((header.time, carried));
+            }
             told = connection.feed(outgoing, position, bytes, at, signals);
             if header.flags & (DATA_END | DATA_ERROR) != 0 {
                 // Whichever way an error shows, it is the peer that is gone.
@@ -260,6 +273,7 @@ impl Pipeline {
                 instance: &connection.instance,
                 addresses: &connection.addresses,
                 whole: connection.is_whole(),
+                carried: connection.carried,
             };
             for signal in signals.drain(..) {
                 opaque |= follow(&mut self.tracer, &mut self.counters, &party, role, signal);

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     build::destination::{Addresses, Endpoint},
+    correlate::Carried,
     event,
-    exchange::{Side, Signal, Stamp},
+    exchange::{Nanos, Side, Signal, Stamp},
     metadata::ServiceInstance,
     protocol::{Conversation, Join, PROTOCOLS, Protocol, Verdict},
 };
@@ -74,6 +75,8 @@ pub struct Connection {
     pub role: Option<Role>,
     /// Thread that opened it.
     pub opener: u32,
+    /// The place in the trace that was written into a call on it, and when that was sent: of the last one.
+    pub carried: Option<(Nanos, Carried)>,
     join: Join,
     /// Every request was seen.
     whole: bool,
@@ -95,6 +98,7 @@ impl Connection {
                 _ => None,
             },
             opener: tid,
+            carried: None,
             join: if adopted { Join::Late } else { Join::Start },
             whole: !adopted,
             outgoing: Direction::default(),

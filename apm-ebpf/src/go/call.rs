@@ -2,9 +2,14 @@
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, context::request_of, member};
+use super::{
+    Hit,
+    context::{entered, registered, request_of},
+    member,
+};
 use crate::{
     maps::{GOROUTINES, Goroutine},
+    propagate::wanted,
     registers::{Register, probed},
     socket::connection,
 };
@@ -44,8 +49,16 @@ fn round_trip(ctx: &ProbeContext) -> Option<()> {
     // The request is the first member of what is passed.
     let request: u64 = member(probed(ctx, Register::Bx), 0)?;
     let context = member(request, hit.layout.request_ctx)?;
-    let by_context = request_of(&hit, context);
-    let handles = hit.known().map_or(0, |known| known.handles);
-    connection(&socket)?.owner = if by_context != 0 { by_context } else { handles };
+    // The goroutine's own request, if the context is none's.
+    let known = entered(&hit, context).or_else(|| {
+        let goroutine = hit.known()?;
+        registered(&hit, goroutine.context).filter(|known| known.request == goroutine.handles)
+    });
+    let state = connection(&socket)?;
+    state.owner = match known {
+        Some(known) => known.request,
+        None => hit.known().map_or(0, |goroutine| goroutine.handles),
+    };
+    state.call = wanted(known.map(|known| known.trace));
     None
 }

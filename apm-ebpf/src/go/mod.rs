@@ -22,6 +22,7 @@ mod handle;
 mod hidden;
 mod panic;
 mod route;
+mod trace;
 mod value;
 
 /// A probe that was hit.

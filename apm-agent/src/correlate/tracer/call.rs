@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{super::bridged::Carried, Parent, Tracer, duration, error_place};
+use super::{Parent, Tracer, duration, error_place};
 use crate::{
     build::{Document, ErrorEvent, Place, Span, Transaction, failure, span::CallParts},
     config::Orphans,
-    correlate::{SpanId, TraceId, trace_context},
+    correlate::{Carried, SpanId, TraceId, trace_context},
     exchange::{Exchange, Payload},
     metadata::ServiceInstance,
 };
@@ -18,9 +18,12 @@ impl Tracer {
         exchange: &Exchange,
         parts: CallParts,
         parent: Parent,
+        carried: Option<Carried>,
     ) {
         let propagated = parts.propagated;
-        let place = self.place_below(&parent);
+        let mut place = self.place_below(&parent);
+        // The same trace: `call_opened` saw to that.
+        place.id = carried.map_or(place.id, |carried| carried.span);
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, Some(parent.place.id), start, duration(exchange));
         let error = if parent.sampled { self.database_failure(exchange) } else { None };
@@ -80,7 +83,11 @@ impl Tracer {
             self.counters.orphans_dropped += 1;
             return;
         }
-        if self.ids.unit() >= self.capture.sample_rate {
+        let is_sampled = match carried {
+            Some(carried) if carried.is_ours => carried.sampled,
+            _ => self.ids.unit() < self.capture.sample_rate,
+        };
+        if !is_sampled {
             self.counters.requests_unsampled += 1;
             return;
         }

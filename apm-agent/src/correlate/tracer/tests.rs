@@ -72,7 +72,7 @@ impl Stage {
 
     fn wire(&mut self, connection: u64, act: impl FnOnce(&mut Tracer, &Party<'_>)) {
         let (instance, addresses, connection) = self.party(connection);
-        let party = Party { connection, pid: PID, instance: &instance, addresses: &addresses, whole: true };
+        let party = Party { connection, pid: PID, instance: &instance, addresses: &addresses, whole: true, carried: None };
         act(&mut self.tracer, &party);
     }
 
