@@ -112,7 +112,7 @@ pub const fn digits(number: u32) -> u64 {
 /// The number that eight such digits are; `None`: they are none.
 pub const fn number(digits: u64) -> Option<u32> {
     // Letters have the bit of 64.
-    let mut nibbles = (digits & (15 * ONES)) + 9 * (digits >> 6 & ONES) & (15 * ONES);
+    let mut nibbles = ((digits & (15 * ONES)) + 9 * (digits >> 6 & ONES)) & (15 * ONES);
     nibbles = (nibbles | nibbles >> 4) & 0x00ff_00ff_00ff_00ff;
     nibbles = (nibbles | nibbles >> 8) & 0x0000_ffff_0000_ffff;
     let number = (nibbles | nibbles >> 16) as u32;
@@ -127,7 +127,7 @@ const _: () = {
     loop {
         let is_digit = matches!(byte, b'0'..=b'9' | b'a'..=b'f');
         assert!(number(u64::from_be_bytes(*b"0123456\0") | byte as u64).is_some() == is_digit);
-        assert!(number(u64::from_be_bytes(*b"\00abcdef") | (byte as u64) << 56).is_some() == is_digit);
+        assert!(number((byte as u64) << 56 | 0x30_3061_6263_6465).is_some() == is_digit);
         if byte == 255 {
             break;
         }

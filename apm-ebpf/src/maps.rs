@@ -220,12 +220,14 @@ pub static DIVERSIONS: HashMap<u32, u32> = HashMap::with_max_entries(limits::DIV
 #[map]
 pub static PROPAGATION: Array<Propagation> = Array::with_max_entries(1, 0);
 
-/// Processes into whose calls the place in the trace is written. Key: tgid; the value says nothing. Owner: user space.
+/// Processes into whose calls the place in the trace is written. Key: tgid; value: where the code begins and ends whose
+/// connections are meant. Owner: user space.
 #[map]
-pub static CARRYING: HashMap<u32, u8> = HashMap::with_max_entries(limits::CARRYING_PROCESSES, BPF_F_NO_PREALLOC);
+pub static CARRYING: HashMap<u32, [u64; 2]> = HashMap::with_max_entries(limits::CARRYING_PROCESSES, BPF_F_NO_PREALLOC);
 
-/// Connections of such processes that are being opened. Key: the socket's cookie; the value says nothing. Removed when the
-/// connection stands; an attempt that fails leaves its entry to be displaced.
+/// Connections of such processes that are being opened. Key: the thread that calls `connect` (`join::thread`), then the
+/// socket's cookie; the value says nothing. Removed when the connection stands; an attempt that fails leaves its entry to
+/// be displaced.
 #[map]
 pub static OPENING: LruHashMap<u64, u8> = LruHashMap::with_max_entries(limits::CONNECTS, 0);
 

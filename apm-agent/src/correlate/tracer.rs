@@ -247,14 +247,7 @@ impl Tracer {
             Err(Ambiguous) => self.counters.calls_ambiguous += 1,
         }
         let carried = party.carried.filter(|(sent, _)| *sent == at.time).map(|(_, carried)| carried);
-        let mut parent = parent.unwrap_or(None);
-        if let (Some(below), Some(carried)) = (parent, carried)
-            && below.place.trace != carried.trace
-        {
-            // What began the trace, or continued it, was lost on the way to us. What was sent is what is reported.
-            self.counters.calls_carrying_another_trace += 1;
-            parent = None;
-        }
+        let parent = self.as_carried(parent.unwrap_or(None), carried);
         self.calls.insert(key, OpenCall { parent, carried });
     }
 

@@ -11,7 +11,7 @@ use std::{
 use apm_common::{counter::Counter, event::ProcessEntry, settings::Settings};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
 use rustix::event::{Timespec, epoll};
 
@@ -149,7 +149,20 @@ impl Kernel {
         let wakes = wakes_of(&events).map_err(|error| KernelFailure::Load(format!("epoll: {error}")))?;
         let programs = Arc::new(Mutex::new(programs));
         let tools = Tools::new(Arc::clone(&programs), channels, diversions);
-        Ok(Self { probed, programs, tools, chosen, events, processes, carriers, connections, counts, map_fds, wakes, typed })
+        Ok(Self {
+            probed,
+            programs,
+            tools,
+            chosen,
+            events,
+            processes,
+            carriers,
+            connections,
+            counts,
+            map_fds,
+            wakes,
+            typed,
+        })
     }
 
     /// What the kernel does for bridges.
@@ -232,6 +245,17 @@ impl Kernel {
                 (name, sum)
             })
             .collect()
+    }
+
+    /// Sets counters back to nothing.
+    pub(super) fn uncount(&mut self, counters: &[Counter]) {
+        for counter in counters {
+            if let Ok(values) = self.counts.get(&(*counter as u32), 0)
+                && let Ok(none) = PerCpuValues::try_from(vec![0; values.len()])
+            {
+                let _ = self.counts.set(*counter as u32, none, 0);
+            }
+        }
     }
 
     /// Instructions the verifier walked for each program (`verified_insns` of its fdinfo); kernels before 5.16 do not tell.

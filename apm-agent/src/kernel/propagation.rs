@@ -4,7 +4,7 @@
 
 mod self_test;
 
-use std::sync::Mutex;
+use std::{ops::Range, sync::Mutex};
 
 use anyhow::Context as _;
 use apm_common::propagation::Propagation;
@@ -33,7 +33,7 @@ unsafe impl Pod for PodPropagation {}
 /// What is written into calls, and of whom.
 pub(super) struct Carriers {
     rules: Array<MapData, PodPropagation>,
-    processes: HashMap<MapData, u32, u8>,
+    processes: HashMap<MapData, u32, [u64; 2]>,
     sockets: SockHash<MapData, u64>,
     /// What is to be written from the first process on.
     wanted: Option<Propagation>,
@@ -93,26 +93,28 @@ impl Kernel {
         self.carriers.wanted = Some(rules);
     }
 
-    /// The place in the trace goes along with the HTTP/1 calls of this process, on connections that it opens from now on.
+    /// The place in the trace goes along with the HTTP/1 calls of this process, on connections that its code between two
+    /// addresses opens from now on.
     /// The first time it is shown before that this works here: that what arrives is what was sent, and the lines. False:
     /// nothing was asked for.
     ///
     /// # Errors
     /// Why it cannot be; nothing is left attached then, and later processes are told that nothing was asked for.
-    pub fn carry_for(&mut self, pid: u32) -> Result<bool, KernelFailure> {
+    pub fn carry_for(&mut self, pid: u32, code: Range<u64>) -> Result<bool, KernelFailure> {
         if let Some(rules) = self.carriers.wanted.take() {
             self.begin_to_carry(rules)?;
         }
         if self.carriers.is_on {
             let full = |error: aya::maps::MapError| KernelFailure::Load(chain(&error));
-            self.carriers.processes.insert(pid, 0, 0).map_err(full)?;
+            self.carriers.processes.insert(pid, [code.start, code.end], 0).map_err(full)?;
         }
         Ok(self.carriers.is_on)
     }
 
     fn begin_to_carry(&mut self, rules: Propagation) -> Result<(), KernelFailure> {
         let begun = self.carriers.set(rules).and_then(|()| self.carriers.attach(&self.programs));
-        let tried = begun.map_err(|error| KernelFailure::Load(chain(error.as_ref()))).and_then(|()| self_test::run(self));
+        let tried =
+            begun.map_err(|error| KernelFailure::Load(chain(error.as_ref()))).and_then(|()| self_test::run(self));
         self.carriers.is_on = tried.is_ok();
         if tried.is_err() {
             self.carriers.detach(&self.programs);
@@ -124,6 +126,11 @@ impl Kernel {
     /// Not any more with those on connections that the process opens from now on.
     pub fn carry_no_more_for(&mut self, pid: u32) {
         let _ = self.carriers.processes.remove(&pid);
+    }
+
+    /// What is sent on this connection need not come by.
+    pub fn carry_no_more_on(&mut self, connection: u64) {
+        let _ = self.carriers.sockets.remove(&connection);
     }
 
     /// The next bytes on a connection of ours are a call into which lines of zeros are to be written.

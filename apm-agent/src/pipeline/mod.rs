@@ -39,6 +39,8 @@ pub enum Wish {
     Ignore(u64),
     /// Ask the run time of this process for more: the wire does not show it.
     Widen(u32, Detail),
+    /// Put nothing into calls on this connection: they are none of HTTP.
+    Spare(u64),
     /// Forget this connection: nobody holds it any more.
     Forget(u64),
 }
@@ -90,7 +92,7 @@ impl Pipeline {
                 self.data(header, *connection, *position, (*owner, carried), bytes);
             }
             Event::Handle { request, connection } => {
-                self.tracer.request_handled((header.pid, *request), *connection, header.time);
+                self.tracer.request_handled(header.pid, *request, *connection, header.time);
             }
             Event::Asked(asked) => {
                 if let Some(instance) = self.services.get(&header.pid) {
@@ -221,6 +223,9 @@ impl Pipeline {
                 connection.close(by, at, signals);
             }
         });
+        if self.connections.get_mut(&id).is_some_and(Connection::is_found_other_than_http) {
+            self.wishes.push(Wish::Spare(id));
+        }
         match told {
             Told::Followed => self.counters.bytes += bytes.len() as u64,
             Told::Old => self.counters.events_out_of_order += 1,

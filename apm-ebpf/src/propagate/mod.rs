@@ -14,6 +14,7 @@ use apm_common::{
 };
 use aya_ebpf::helpers::{bpf_get_prandom_u32, generated::bpf_skc_to_tcp_sock};
 pub use carry::Work;
+pub use join::connecting;
 
 use crate::{
     maps::{CALL_WANTED, Call, GoTrace, PROPAGATION},

@@ -45,6 +45,14 @@ impl Tracer {
         }
     }
 
+    /// The parent of a call, unless the call carried another trace than that is known to be part of: what began the trace,
+    /// or continued it, was lost on the way to us. What was sent is what is reported.
+    pub(super) fn as_carried(&mut self, parent: Option<Parent>, carried: Option<Carried>) -> Option<Parent> {
+        let is_other = parent.zip(carried).is_some_and(|(below, carried)| below.place.trace != carried.trace);
+        self.counters.calls_carrying_another_trace += u64::from(is_other);
+        parent.filter(|_| !is_other)
+    }
+
     fn place_below(&mut self, parent: &Parent) -> Place {
         Place {
             trace: parent.place.trace,

@@ -17,9 +17,9 @@ use crate::{
 const LONGEST_ROUTE: usize = 1024;
 
 impl Tracer {
-    /// A run time begins at `time` to handle a request that came on a connection. If a trace begins with it, that is the
+    /// The run time of `pid` begins at `time` to handle a request that came on a connection. If a trace begins with it, that is the
     /// one which the kernel programs write into its calls.
-    pub fn request_handled(&mut self, (pid, name): Name, connection: u64, time: Nanos) {
+    pub fn request_handled(&mut self, pid: u32, name: u64, connection: u64, time: Nanos) {
         let found = self.requests.names.handled((pid, name), connection);
         match found.and_then(|key| self.requests.get_mut(key)) {
             Some(request) => {

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use apm_common::propagation::STATE_LINE;
+use apm_common::{counter::Counter, propagation::STATE_LINE};
 
 use super::{Kernel, KernelFailure};
 
@@ -20,6 +20,9 @@ const CALL: &[u8] = b"POST /self-test HTTP/1.1\r\nHost: apm-agent\r\nContent-Len
 const PLACED: &[u8] = b"GET / HTTP/1.1\r\nHost: apm-agent\r\nTraceParent: 00-1-2-3\r\n\r\n";
 const CUT: &[u8] = b"GET / HTTP/1.1\r\nHost: apm-";
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
+
+/// What the test makes the programs count.
+const COUNTED: [Counter; 3] = [Counter::CallsCarrying, Counter::CallsPlaced, Counter::CallsNotWhole];
 
 /// Two ends of a connection.
 struct Pair {
@@ -80,12 +83,13 @@ impl Pair {
 /// What is not as it should be.
 pub fn run(kernel: &mut Kernel) -> Result<(), KernelFailure> {
     let pid = std::process::id();
-    let entered = kernel.carriers.processes.insert(pid, 0, 0).is_ok();
+    let entered = kernel.carriers.processes.insert(pid, [0, u64::MAX], 0).is_ok();
     let pair = Pair::open();
     kernel.carry_no_more_for(pid);
     let mut pair = pair.map_err(|_| KernelFailure::SelfTest("a connection of our own could not be made"))?;
     let tried = if entered { converse(kernel, &mut pair) } else { Err("no room for a process") };
     kernel.forget_connection(pair.inode);
+    kernel.uncount(&COUNTED);
     tried.map_err(KernelFailure::SelfTest)
 }
 

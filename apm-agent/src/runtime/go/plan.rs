@@ -1,5 +1,7 @@
 //! Which probes a Go program gets, and what the kernel programs must know of it.
 
+use std::ops::Range;
+
 use apm_common::{
     go::{GoHidden, GoLayout, GoRouters},
     settings::ABSENT,
@@ -7,7 +9,7 @@ use apm_common::{
 
 use super::{
     hidden,
-    hook::{ANSWER, HOOKS, Hook, Part, Place},
+    hook::{ANSWER, HOOKS, Hook, Part, Place, ROUND_TRIP},
 };
 use crate::{
     binary::go::{GoBinary, Price, Site},
@@ -22,6 +24,8 @@ pub struct Plan {
     pub probes: GoProbes,
     /// Functions that are there and not probed, with the reason.
     pub left_out: Vec<(&'static str, &'static str)>,
+    /// Where its code lies, if it is known when one of its HTTP/1 calls begins: the place in the trace can go along.
+    pub carries: Option<Range<u64>>,
 }
 
 impl Plan {
@@ -40,6 +44,7 @@ impl Plan {
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
+            carries: None,
         };
         plan.place(binary, Part::Requests);
         if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
@@ -55,6 +60,9 @@ impl Plan {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
+        let knows_calls = plan.probes.probes.iter().any(|probe| probe.program == ROUND_TRIP);
+        let code = binary.code_addresses();
+        plan.carries = knows_calls.then(|| code.start.wrapping_add(bias)..code.end.wrapping_add(bias));
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
