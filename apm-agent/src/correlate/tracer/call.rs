@@ -20,7 +20,7 @@ impl Tracer {
         parent: Parent,
         carried: Option<Carried>,
     ) {
-        let propagated = parts.propagated;
+        let propagated = parts.propagated || carried.is_some();
         let mut place = self.place_below(&parent);
         // The same trace: `call_opened` saw to that.
         place.id = carried.map_or(place.id, |carried| carried.span);
