@@ -28,6 +28,8 @@ pub enum Event<'a> {
         position: u64,
         /// The request they go out for, by the run time's word; 0: it said nothing.
         owner: u64,
+        /// The place in the trace that was written into the call which begins here.
+        carried: Option<wire::CarriedBody>,
         /// What passed, perhaps nothing.
         bytes: &'a [u8],
     },
@@ -269,6 +271,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             connection: reader.u64()?,
             position: reader.u64()?,
             owner: if header.flags & wire::DATA_OWNED == 0 { 0 } else { reader.u64()? },
+            carried: if header.flags & wire::DATA_CARRIES == 0 { None } else { Some(carried(&mut reader)?) },
             bytes: reader.0.get(..usize::try_from(header.len).ok()?)?,
         },
         kind::OPEN => Event::Open(connection(&mut reader)?),
@@ -321,6 +324,11 @@ pub fn set_role(record: &mut [u8], role: u8) {
     if let Some(byte) = record.get_mut(wire::ROLE_OFFSET) {
         *byte = role;
     }
+}
+
+fn carried(reader: &mut Reader<'_>) -> Option<wire::CarriedBody> {
+    let trace = [reader.u64()?, reader.u64()?];
+    Some(wire::CarriedBody { trace, span: reader.u64()?, flags: reader.u64()? })
 }
 
 fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {

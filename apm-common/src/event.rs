@@ -7,7 +7,7 @@ use crate::limits::{EXEC_PATH_BYTES, PANIC_FRAMES, ROUTE_BYTES, UNIX_PATH_BYTES,
 /// A record's body follows the header: see the type each value names.
 pub mod kind {
     /// Bytes on a connection: [`DataBody`](super::DataBody), the owner if the flag [`DATA_OWNED`](super::DATA_OWNED) says
-    /// so, then `len` bytes.
+    /// so, [`CarriedBody`](super::CarriedBody) likewise, then `len` bytes.
     pub const DATA: u16 = 1;
     /// A connection seen for the first time, by accept, connect or its first bytes: [`ConnectionBody`](super::ConnectionBody).
     pub const OPEN: u16 = 2;
@@ -75,6 +75,24 @@ pub const DATA_ERROR: u16 = 8;
 /// The run time says for which request the bytes go out: before the payload stand eight bytes that name it
 /// ([`HandleBody::request`]). They do not count as payload.
 pub const DATA_OWNED: u16 = 16;
+/// A place in the trace was written into the call that begins with the first byte: behind the owner stands a
+/// [`CarriedBody`]. It does not count as payload, and what was written does not count in positions.
+pub const DATA_CARRIES: u16 = 32;
+
+/// The recording flag of [`CarriedBody::flags`]: the trace is recorded.
+pub const CARRIED_SAMPLED: u64 = 1;
+
+/// The place in the trace that a call carries.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CarriedBody {
+    /// The trace, the upper half first.
+    pub trace: [u64; 2],
+    /// The call's own span.
+    pub span: u64,
+    /// [`CARRIED_SAMPLED`] or 0.
+    pub flags: u64,
+}
 
 /// Bytes on a connection.
 #[repr(C)]
@@ -398,6 +416,7 @@ const _: () = {
     use core::mem::size_of;
     assert!(size_of::<EventHeader>() == 24);
     assert!(size_of::<DataBody>() == 16);
+    assert!(size_of::<CarriedBody>() == 32);
     assert!(size_of::<ConnectionBody>() == 168);
     assert!(size_of::<CloseBody>() == 8);
     assert!(size_of::<ExecBody>() == 272);

@@ -9,6 +9,7 @@ pub mod event;
 pub mod go;
 pub mod limits;
 pub mod outgoing;
+pub mod propagation;
 pub mod settings;
 
 /// Version of the layouts in this crate; a recording made with another version is refused.

@@ -64,6 +64,25 @@ pub const GO_CONTEXT_TYPES: u32 = 16_384;
 /// the longest time are forgotten, and calls have no parent.
 pub const GO_GOROUTINES: u32 = 16_384;
 
+/// Connections that a place in the trace may be written into, of all processes together.
+pub const CARRIERS: u32 = 16_384;
+
+/// Processes that it is written for at once.
+pub const CARRYING_PROCESSES: u32 = GO_PROCESSES;
+
+/// Requests at once whose caller sent a `tracestate` that goes on; beyond, those not used for the longest time are
+/// forgotten, and calls go without.
+pub const TRACE_STATES: u32 = 2048;
+
+/// Bytes from the beginning of a call that are searched for the end of its head.
+pub const HEAD_BYTES: usize = 4096;
+
+/// Steps of that search: a step is eight bytes without the end of a line, or one.
+pub const HEAD_STEPS: u32 = 1536;
+
+/// Largest write into which something is put.
+pub const CARRYING_BYTES: u32 = 16 * 1024;
+
 /// Frames of a panicking goroutine's stack.
 pub const PANIC_FRAMES: usize = 64;
 

@@ -14,7 +14,7 @@ use aya_ebpf::helpers::{
 };
 
 use crate::{
-    maps::{CONNECTIONS, Connection, IGNORED, NEITHER, WATCHED},
+    maps::{CONNECTIONS, Call, Connection, IGNORED, NEITHER, WATCHED},
     ring::{Record, count, header, lazy_wake, send_record, zeroed},
     settings::{Block, load_kernel, offset, read_kernel, setting},
 };
@@ -206,6 +206,7 @@ pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
         reserved: 0,
         reserved2: 0,
         owner: 0,
+        call: Call::NONE,
     };
     if CONNECTIONS.insert(socket.inode, state, 0).is_err() {
         count(Counter::ConnectionsFull, 1);

@@ -18,8 +18,8 @@ pub use outgoing::CallEnd;
 use outgoing::HiddenCall;
 
 use super::{
-    Ids, Mark, SpanId,
-    bridged::{Answered, Bridged, Called, Carried, Ports},
+    Carried, Ids, Mark, SpanId,
+    bridged::{Answered, Bridged, Called, Ports},
     named::Name,
     panics::Panics,
     parent::{CallSite, Evidence, find},
@@ -57,6 +57,8 @@ pub struct Party<'a> {
     pub addresses: &'a Addresses,
     /// It was followed from its first byte.
     pub whole: bool,
+    /// The place in the trace that we wrote into the call which was sent at this time.
+    pub carried: Option<(Nanos, Carried)>,
 }
 
 /// What became of requests and calls. All but `transactions` and `spans` are losses or refusals, by cause.
@@ -74,6 +76,8 @@ pub struct TracerCounters {
     pub calls_without_parent: u64,
     /// Calls for which several requests could be the parent.
     pub calls_ambiguous: u64,
+    /// Calls unlinked because they carried another trace than their request was known to have.
+    pub calls_carrying_another_trace: u64,
     /// Calls unlinked afterwards: another thread answered the request than read it.
     pub calls_unlinked: u64,
     /// Calls without parent dropped by setting.
@@ -251,7 +255,9 @@ impl Tracer {
             Ok(None) => self.counters.calls_without_parent += 1,
             Err(Ambiguous) => self.counters.calls_ambiguous += 1,
         }
-        self.calls.insert(key, OpenCall { parent: parent.unwrap_or(None), carried: None });
+        let carried = party.carried.filter(|(sent, _)| *sent == at.time).map(|(_, carried)| carried);
+        let parent = self.as_carried(parent.unwrap_or(None), carried);
+        self.calls.insert(key, OpenCall { parent, carried });
     }
 
     /// A call's head is known: the trace context it carries.
@@ -264,6 +270,7 @@ impl Tracer {
             trace: sent.trace,
             span: sent.parent,
             sampled: sent.sampled,
+            is_ours: false,
         });
         if let Some(carried) = call.carried {
             bridged.call_carries(key, carried);
@@ -388,8 +395,10 @@ impl Tracer {
                     self.call_joined(party.pid, *called, known);
                 }
             }
-            (_, Some(parent)) => self.linked(party.instance, &exchange, parts, parent),
-            (None, None) => self.orphan(party.instance, self.orphan_span(&exchange, parts), &exchange, None),
+            (_, Some(parent)) => self.linked(party.instance, &exchange, parts, parent, call.carried),
+            (None, None) => {
+                self.orphan(party.instance, self.orphan_span(&exchange, parts), &exchange, call.carried);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     time::{Duration, Instant},
 };
 
@@ -122,9 +123,13 @@ impl Probes {
             _ => {}
         }
         let Some(plan) = known.plan else { return };
+        let code = plan.as_ref().ok().and_then(|plan| plan.carries.clone());
         match plan.and_then(|plan| set(kernel, pid, &plan)) {
             Ok(()) => {
                 self.codes.insert(pid, known.code);
+                if let Some(code) = code {
+                    carry(kernel, pid, code);
+                }
                 tracing::info!(pid, "Go's probes are set");
             }
             Err(reason) => self.refuse(pid, &reason),
@@ -154,6 +159,15 @@ impl Probes {
     fn refuse(&mut self, pid: u32, reason: &str) {
         self.refused += 1;
         tracing::warn!(pid, "Go's probes are not set, the wire goes on alone: {reason}");
+    }
+}
+
+/// Has the place in the trace go along with the calls of a process.
+fn carry(kernel: &mut Kernel, pid: u32, code: Range<u64>) {
+    match kernel.carry_for(pid, code) {
+        Ok(true) => tracing::info!(pid, "`traceparent` goes into HTTP/1 calls on connections opened from now on"),
+        Ok(false) => {}
+        Err(failure) => tracing::warn!(pid, "`traceparent` is not put into calls: {failure}"),
     }
 }
 

@@ -73,6 +73,7 @@ impl PipelineCounters {
             ("trace.calls.linked", traced.calls_linked),
             ("trace.calls.without_parent", traced.calls_without_parent),
             ("trace.calls.ambiguous", traced.calls_ambiguous),
+            ("trace.calls.carrying_another_trace", traced.calls_carrying_another_trace),
             ("trace.calls.unlinked", traced.calls_unlinked),
             ("trace.calls.lost", traced.calls_lost),
             ("trace.calls.internal", traced.calls_internal),

@@ -39,7 +39,7 @@ fn what_is_said_over_tls_is_a_connection_of_its_own_that_ends_with_its_socket() 
         let local = Endpoint::Ip("127.0.0.1:40000".parse().unwrap());
         Event::Open(event::Connection { id, started: None, role: ROLE_CLIENT, local, remote, error: 0 })
     };
-    let data = |connection, position, bytes| Event::Data { connection, position, owner: 0, bytes };
+    let data = |connection, position, bytes| Event::Data { connection, position, owner: 0, carried: None, bytes };
     handle(kind::OPEN, 0, open(SOCKET));
     handle(kind::DATA, DATA_OUTGOING, data(SOCKET, 0, b"\x16\x03\x01\x02\x00\x01\x00 cipher text"));
     handle(kind::OPEN, 0, open(SOCKET | SEALED));

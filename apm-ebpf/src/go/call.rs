@@ -2,9 +2,14 @@
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, context::request_of, member};
+use super::{
+    Hit,
+    context::{entered, registered, request_of},
+    member,
+};
 use crate::{
     maps::{GOROUTINES, Goroutine},
+    propagate::wanted,
     registers::{Register, probed},
 };
 
@@ -39,12 +44,23 @@ pub fn go_round_trip(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn round_trip(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let conversation = hit.conversation(member(probed(ctx, Register::Ax), hit.layout.persist_conn_conn)?)?;
+    let connection: [u64; 2] = member(probed(ctx, Register::Ax), hit.layout.persist_conn_conn)?;
+    let state = hit.conversation(connection)?;
     // The request is the first member of what is passed.
     let request: u64 = member(probed(ctx, Register::Bx), 0)?;
     let context = member(request, hit.layout.request_ctx)?;
-    let by_context = request_of(&hit, context);
-    let handles = hit.known().map_or(0, |known| known.handles);
-    conversation.owner = if by_context != 0 { by_context } else { handles };
+    // The goroutine's own request, if the context is none's.
+    let known = entered(&hit, context).or_else(|| {
+        let goroutine = hit.known()?;
+        registered(&hit, goroutine.context).filter(|known| known.request == goroutine.handles)
+    });
+    state.owner = match known {
+        Some(known) => known.request,
+        None => hit.known().map_or(0, |goroutine| goroutine.handles),
+    };
+    // Nothing can be written into what is sealed.
+    if !hit.is_tls(connection[0]) {
+        state.call = wanted(known.map(|known| known.trace));
+    }
     None
 }

@@ -3,32 +3,36 @@
 use apm_common::limits::GO_CONTEXT_STEPS;
 
 use super::{Hit, ITAB_TYPE, member};
-use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS};
+use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS, GoContext};
 
 /// The request to which an interface value's context belongs; 0: none, or not certain.
 #[inline(always)]
 pub fn request_of(hit: &Hit, context: [u64; 2]) -> u64 {
-    let [mut table, mut address] = context;
-    for _ in 0..GO_CONTEXT_STEPS {
-        if let Some(request) = registered(hit, address) {
-            return request;
-        }
-        match above(hit, table, address) {
-            Some(next) => [table, address] = next,
-            None => return 0,
-        }
-    }
-    0
+    entered(hit, context).map_or(0, |known| known.request)
 }
 
-/// The request whose context lies at this address. Something else may lie there now, if the end of the request's
+/// What is entered of the request to which an interface value's context belongs.
+#[inline(always)]
+pub fn entered(hit: &Hit, context: [u64; 2]) -> Option<&'static GoContext> {
+    let [mut table, mut address] = context;
+    for _ in 0..GO_CONTEXT_STEPS {
+        if let Some(known) = registered(hit, address) {
+            return Some(known);
+        }
+        [table, address] = above(hit, table, address)?;
+    }
+    None
+}
+
+/// What is entered of the request whose context lies at this address. Something else may lie there now, if the end of the request's
 /// handling was not seen: its first words are compared.
 #[inline(always)]
-fn registered(hit: &Hit, address: u64) -> Option<u64> {
+pub fn registered(hit: &Hit, address: u64) -> Option<&'static GoContext> {
     let known = GO_CONTEXTS.get_ptr(hit.key(address))?;
     let content: [u64; 2] = member(address, 0)?;
     // SAFETY: map values live until the program ends (RCU).
-    unsafe { ((*known).content == content).then_some((*known).request) }
+    let known = unsafe { &*known };
+    (known.content == content).then_some(known)
 }
 
 /// The context that this one was made from.

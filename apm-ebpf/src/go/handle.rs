@@ -6,10 +6,11 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext
 use super::{
     Hit, ITAB_TYPE,
     hidden::{done, is_http2, tell_asked},
-    member,
+    member, trace,
 };
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine},
+    maps::{GO_CONTEXTS, GOROUTINES, GoContext, GoHeaders, Goroutine},
+    propagate,
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
@@ -42,17 +43,24 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     let [_, context]: [u64; 2] = member(asked, hit.layout.request_ctx)?;
     let content = member(context, 0)?;
     let request = number(hit.goroutine);
+    let head = header(kind::HANDLE, 0);
     let way = way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked);
     let goroutine = Goroutine { handles: request, context, is_hidden: way.is_hidden() as u64, ..Goroutine::NONE };
     GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?;
-    GO_CONTEXTS.insert(hit.key(context), GoContext { request, content }, 0).ok()?;
-    // One call, which is inlined: the verifier walks its loop each time it is there.
+    let entered = GoContext { request, content, trace: trace::UNKNOWN, headers: GoHeaders::NONE };
+    GO_CONTEXTS.insert(hit.key(context), entered, 0).ok()?;
+    // SAFETY: map values live until the program ends (RCU), and the handler that will speak of it has not begun.
+    let entered = unsafe { &mut *GO_CONTEXTS.get_ptr_mut(hit.key(context))? };
+    if way.is_hidden() || propagate::is_on() {
+        trace::read_headers(&hit, asked, &mut entered.headers);
+        entered.trace = trace::of_request(&hit, &entered.headers, &head, request);
+    }
     if way.is_hidden() {
-        return tell_asked(&hit, request, asked, matches!(way, Way::Http2));
+        return tell_asked(&hit, head, request, asked, matches!(way, Way::Http2), &entered.headers);
     }
     let connection = if let Way::Plain(connection) = way { connection } else { 0 };
     let mut slot = reserve()?;
-    slot.write(Record { header: header(kind::HANDLE, 0), body: HandleBody { request, connection } });
+    slot.write(Record { header: head, body: HandleBody { request, connection } });
     submit(slot);
     None
 }

@@ -7,8 +7,9 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 use super::{
     Hit,
     context::request_of,
-    hidden::{copy, text},
+    hidden::copy,
     member, tls,
+    trace::text,
 };
 use crate::{
     maps::GOROUTINES,

@@ -25,6 +25,7 @@ mod http2;
 mod panic;
 mod route;
 mod tls;
+mod trace;
 mod value;
 
 /// A probe that was hit.

@@ -208,6 +208,11 @@ impl GoBinary {
         table.function(self.lines.index_at(&self.image, self.module.code, address)?)
     }
 
+    /// Addresses of its code, but for what is in C.
+    pub fn code_addresses(&self) -> std::ops::Range<u64> {
+        self.module.code.text..self.module.text_end
+    }
+
     /// How many functions it has.
     pub fn function_count(&self) -> usize {
         self.functions.count()

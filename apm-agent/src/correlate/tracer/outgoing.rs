@@ -95,7 +95,7 @@ impl Tracer {
 }
 
 fn party<'a>(name: Name, instance: &'a Arc<ServiceInstance>, addresses: &'a Addresses) -> Party<'a> {
-    Party { connection: key(name).connection, pid: name.0, instance, addresses, whole: true }
+    Party { connection: key(name).connection, pid: name.0, instance, addresses, whole: true, carried: None }
 }
 
 fn http(call: &Call) -> Http {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    super::bridged::{Answered, Bridged, Called, Carried, Held, Joined, Known, Put, Root, Told},
+    super::Carried,
+    super::bridged::{Answered, Bridged, Called, Held, Joined, Known, Put, Root, Told},
     Tracer, duration, error_place,
 };
 use crate::{
@@ -331,7 +332,7 @@ impl Tracer {
         if matches!(ended.kind, SpanKind::Client | SpanKind::Producer) && !ended.remote_parent {
             let span = activity::span(ended, start, None, sample_rate);
             let Context { trace, span: id, sampled, .. } = ended.context;
-            let carried = Carried { trace, span: id, sampled };
+            let carried = Carried { trace, span: id, sampled, is_ours: false };
             self.counters.calls_without_parent += 1;
             self.exit_transaction(instance, span, Some(carried), None);
             return;

@@ -92,6 +92,9 @@ const fn panics(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Panics, place: Place::Entry }
 }
 
+/// The program that is told of an HTTP/1 call and its connection before it begins.
+pub const ROUND_TRIP: &str = "go_round_trip";
+
 /// Every hook. Those of requests stand in the order in which a request comes by, and are needed together: what is begun
 /// must be ended.
 pub const HOOKS: &[Hook] = &[
@@ -121,12 +124,7 @@ pub const HOOKS: &[Hook] = &[
     puts_back("github.com/gin-gonic/gin.(*Engine).ServeHTTP"),
     puts_back("github.com/go-chi/chi/v5.(*Mux).ServeHTTP"),
     puts_back("github.com/labstack/echo/v4.(*Echo).ServeHTTP"),
-    Hook {
-        function: "net/http.(*persistConn).roundTrip",
-        program: "go_round_trip",
-        part: Part::Calls,
-        place: Place::Entry,
-    },
+    Hook { function: "net/http.(*persistConn).roundTrip", program: ROUND_TRIP, part: Part::Calls, place: Place::Entry },
     call("database/sql.(*DB).conn"),
     call("database/sql.(*DB).pingDC"),
     call("database/sql.(*DB).prepareDC"),

@@ -1,5 +1,7 @@
 //! Which probes a Go program gets, and what the kernel programs must know of it.
 
+use std::ops::Range;
+
 use apm_common::{
     go::{GoHidden, GoLayout, GoRouters},
     outgoing::{GoHttp2, GoTls},
@@ -8,7 +10,7 @@ use apm_common::{
 
 use super::{
     group, hidden,
-    hook::{ANSWER, HOOKS, Hook, Part, Place},
+    hook::{ANSWER, HOOKS, Hook, Part, Place, ROUND_TRIP},
     outgoing,
 };
 use crate::{
@@ -24,6 +26,8 @@ pub struct Plan {
     pub probes: GoProbes,
     /// Functions that are there and not probed, with the reason.
     pub left_out: Vec<(&'static str, &'static str)>,
+    /// Where its code lies, if it is known when one of its HTTP/1 calls begins: the place in the trace can go along.
+    pub carries: Option<Range<u64>>,
     /// Groups that the user wants left alone.
     left_alone: Vec<String>,
 }
@@ -65,6 +69,7 @@ impl Plan {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
             left_alone: left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
+            carries: None,
         };
         plan.place(binary, Part::Requests);
         if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
@@ -81,6 +86,9 @@ impl Plan {
         }
         plan.place(binary, Part::Calls);
         plan.place_outgoing(binary, bias);
+        let knows_calls = plan.probes.probes.iter().any(|probe| probe.program == ROUND_TRIP);
+        let code = binary.code_addresses();
+        plan.carries = knows_calls.then(|| code.start.wrapping_add(bias)..code.end.wrapping_add(bias));
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
