@@ -26,10 +26,13 @@ pub enum Counter {
     KernelReadFaults = 9,
     /// Writes to a channel that were longer than a batch can be; they are dropped whole.
     BatchesTooLong = 10,
+    /// Goroutines of Go programs of which it is not told any more in which request they were made: there are too many
+    /// generations between, or they make a call for another request.
+    DescentGivenUp = 11,
 }
 
 /// Number of counters, the length of the kernel's array.
-pub const COUNTERS: u32 = 11;
+pub const COUNTERS: u32 = 12;
 
 impl Counter {
     /// Every counter with its name as `report` prints it, in index order.
@@ -45,5 +48,6 @@ impl Counter {
         (Counter::ConnectsFull, "kernel.connects_full"),
         (Counter::KernelReadFaults, "kernel.kernel_read_faults"),
         (Counter::BatchesTooLong, "kernel.batches_too_long"),
+        (Counter::DescentGivenUp, "kernel.descent_given_up"),
     ];
 }

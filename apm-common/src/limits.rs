@@ -64,6 +64,9 @@ pub const GO_CONTEXT_TYPES: u32 = 16_384;
 /// the longest time are forgotten, and calls have no parent.
 pub const GO_GOROUTINES: u32 = 16_384;
 
+/// Most generations from the goroutine that handles a request to one that makes a call.
+pub const GO_GENERATIONS: u64 = 8;
+
 /// Frames of a panicking goroutine's stack.
 pub const PANIC_FRAMES: usize = 64;
 

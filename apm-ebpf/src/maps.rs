@@ -141,6 +141,21 @@ impl Goroutine {
 #[map]
 pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
+/// In which request a goroutine was made.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoDescent {
+    /// The request.
+    pub request: u64,
+    /// Goroutines from the one that handles it to this one: 1 for those it made itself.
+    pub generation: u64,
+}
+
+/// Goroutines that were made in a request, by its own goroutine or one of these. Key: number of the goroutine. Written
+/// only where the user asks for it (`go_ancestry`); displaced. About 1 MiB.
+#[map]
+pub static GO_DESCENTS: LruHashMap<GoKey, GoDescent> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
 /// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
 #[map]
 pub static CHANNELS: HashMap<u64, u8> = HashMap::with_max_entries(limits::CHANNELS, BPF_F_NO_PREALLOC);

@@ -64,6 +64,45 @@ fn statements_hang_on_their_requests() -> Result<()> {
     Ok(())
 }
 
+/// Where no context says it and the user wants it, a statement hangs on the open request that made its goroutine, up to
+/// eight generations; not on the one that made a worker long ago.
+#[test]
+fn statements_hang_on_the_request_that_made_their_goroutine() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let mut builds = vec![Build::Pie];
+    builds.extend(go::has_version("go-web", VERSIONS[0]).then_some(Build::Version(VERSIONS[0])));
+    for build in builds {
+        let program = go_web::start(build, Driver::Pq, &database)?;
+        let watch = go::watch(&program, &["--go-ancestry"])?;
+        let paths = [
+            ("/lost/101", 1),
+            ("/generations/108", 1),
+            ("/generations/109", 0),
+            ("/lazy/110", 1),
+            ("/lazy/111", 0),
+            ("/pool/112", 1),
+            ("/background/113", 1),
+        ];
+        for (path, _) in paths {
+            ensure!(http::get(program.port(), path)?.status == 200, "{path}");
+        }
+        let seen = watch.finish()?;
+        for ((path, counted), id) in paths.into_iter().zip([101, 108, 109, 110, 111, 112, 113]) {
+            let request = seen.documents.request(path)?;
+            let found = seen.documents.spans_of(request).filter(|span| asks_for(span, id)).count();
+            ensure!(found == counted, "{build:?} {path}: {found} statements: {}", seen.documents.summary());
+        }
+        let stats = seen.agent.stats;
+        ensure!(
+            stats.get("kernel.descent_given_up") > 0 && stats.get("trace.calls.late") > 0,
+            "{:?}",
+            stats.non_zero()
+        );
+    }
+    Ok(())
+}
+
 /// Is it a statement with this number? The driver may have prepared it, which is another.
 fn asks_for(span: &Value, id: u32) -> bool {
     text(span, "span.action") == "query" && text(span, "span.db.statement").ends_with(&format!(" {id}"))

@@ -161,6 +161,8 @@ pub struct BridgeSwitches {
     pub go: bool,
     /// Requests of Go programs are named by the patterns of `ServeMux`.
     pub go_routes: bool,
+    /// Calls of Go programs without a context are linked by the request in which their goroutine was made.
+    pub go_ancestry: bool,
     /// Activity sources of the program to report, for run times that cannot be asked for all (.NET 8).
     pub dotnet_sources: Vec<String>,
     /// Node.js, by a script put into its processes through their inspector.
@@ -177,6 +179,7 @@ impl Default for BridgeSwitches {
             dotnet: true,
             go: true,
             go_routes: true,
+            go_ancestry: false,
             dotnet_sources: Vec::new(),
             node: true,
             node_context: true,

@@ -69,6 +69,8 @@ pub struct TracerCounters {
     pub calls_linked: u64,
     /// Calls with no evidence of a parent.
     pub calls_without_parent: u64,
+    /// Those of them whose run time named a request that is over or not known.
+    pub calls_late: u64,
     /// Calls for which several requests could be the parent.
     pub calls_ambiguous: u64,
     /// Calls unlinked afterwards: another thread answered the request than read it.
@@ -239,7 +241,10 @@ impl Tracer {
         let parent = self.parent_of(&CallSite { pid: party.pid, tid, time: at.time, owner });
         match parent {
             Ok(Some(_)) => self.counters.calls_linked += 1,
-            Ok(None) => self.counters.calls_without_parent += 1,
+            Ok(None) => {
+                self.counters.calls_without_parent += 1;
+                self.counters.calls_late += u64::from(owner != 0);
+            }
             Err(Ambiguous) => self.counters.calls_ambiguous += 1,
         }
         self.calls.insert(key, OpenCall { parent: parent.unwrap_or(None), carried: None });

@@ -36,7 +36,12 @@ impl Probes {
     /// None yet.
     pub(super) fn new(switches: &BridgeSwitches) -> Self {
         Self {
-            asked: Asked { probes: switches.go, routes: switches.go_routes, vitals: false },
+            asked: Asked {
+                probes: switches.go,
+                routes: switches.go_routes,
+                ancestry: switches.go_ancestry,
+                vitals: false,
+            },
             interval: None,
             reader: None,
             reading: HashSet::new(),

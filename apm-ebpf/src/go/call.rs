@@ -2,7 +2,7 @@
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, context::request_of, member};
+use super::{Hit, descent::request_for, member};
 use crate::{
     maps::{GOROUTINES, Goroutine},
     registers::{Register, probed},
@@ -20,7 +20,7 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn calling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let calls = request_of(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
+    let calls = request_for(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
     if let Some(known) = hit.known() {
         (known.calls, known.connection) = (calls, 0);
     } else if calls != 0 {
@@ -44,8 +44,8 @@ fn round_trip(ctx: &ProbeContext) -> Option<()> {
     // The request is the first member of what is passed.
     let request: u64 = member(probed(ctx, Register::Bx), 0)?;
     let context = member(request, hit.layout.request_ctx)?;
-    let by_context = request_of(&hit, context);
+    let calls = request_for(&hit, context);
     let handles = hit.known().map_or(0, |known| known.handles);
-    connection(&socket)?.owner = if by_context != 0 { by_context } else { handles };
+    connection(&socket)?.owner = if calls != 0 { calls } else { handles };
     None
 }

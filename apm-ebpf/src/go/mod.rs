@@ -18,6 +18,7 @@ use crate::{
 
 mod call;
 mod context;
+mod descent;
 mod handle;
 mod hidden;
 mod panic;

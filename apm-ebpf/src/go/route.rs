@@ -8,9 +8,7 @@ use apm_common::{
     event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_PLAIN, ROUTER_SERVE_MUX, RouteBody, kind},
     limits::{GIN_ERRORS, ROUTE_BYTES, ROUTE_PARTS},
 };
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{Hit, member, value::tell_failure};
 use crate::{

@@ -31,6 +31,8 @@ pub enum Part {
     Panics,
     /// Calls that say by their context for which request they are made.
     Calls,
+    /// Goroutines that requests make: a setting turns them on.
+    Ancestry,
 }
 
 /// Where in a function a probe lies.
@@ -128,6 +130,13 @@ pub const HOOKS: &[Hook] = &[
     call("github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"),
     call("go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology.(*connection).writeWireMessage"),
     call("go.mongodb.org/mongo-driver/x/mongo/driver/topology.(*connection).writeWireMessage"),
+    // Every goroutine that is made comes by.
+    Hook {
+        function: "runtime.newproc.func1",
+        program: "go_made",
+        part: Part::Ancestry,
+        place: Place::Call("runtime.runqput"),
+    },
     panics("runtime.gopanic", "go_panic"),
     panics("runtime.recovery", "go_recover"),
 ];

@@ -50,7 +50,7 @@ impl Runtime for Go {
     fn limits(&self) -> &'static [&'static str] {
         &[
             "calls over TLS or HTTP/2 give no spans; requests over them are told from Go 1.24 on",
-            "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
+            "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own, or linked by a guess (`--go-ancestry`)",
         ]
     }
 }

@@ -6,7 +6,7 @@ use apm_common::{
 };
 
 use super::{
-    hidden,
+    Asked, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
 };
 use crate::{
@@ -25,12 +25,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `routes`: requests are
-    /// named by the patterns of `ServeMux`.
+    /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `asked` says
+    /// which of those that can be chosen.
     ///
     /// # Errors
     /// What of the binary cannot be found, without which nothing can be said.
-    pub fn new(binary: &GoBinary, bias: u64, routes: bool) -> Result<Self, &'static str> {
+    pub fn new(binary: &GoBinary, bias: u64, asked: Asked) -> Result<Self, &'static str> {
         let layout = layout(binary, bias);
         if [layout.g_goid, layout.g_m, layout.m_curg, layout.request_ctx].contains(&ABSENT) {
             return Err(
@@ -46,7 +46,7 @@ impl Plan {
             return Err("it has no HTTP server of `net/http` whose requests could be told apart");
         }
         plan.place_hidden(binary, bias);
-        if routes {
+        if asked.routes {
             plan.place(binary, Part::Routes);
         }
         let before = plan.probes.probes.len();
@@ -55,6 +55,9 @@ impl Plan {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
+        if asked.ancestry {
+            plan.place(binary, Part::Ancestry);
+        }
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
