@@ -3,7 +3,7 @@
 //! Offsets are bytes within a structure of that binary, from its type descriptors. Addresses are those in the process,
 //! with its load bias.
 
-use crate::settings::ABSENT;
+use crate::{fasthttp::GoFasthttp, settings::ABSENT};
 
 /// Where the routers of one Go process keep the route they found. Offsets as in [`GoLayout`].
 #[repr(C)]
@@ -167,6 +167,8 @@ pub struct GoLayout {
     pub routers: GoRouters,
     /// Of requests that the wire does not show.
     pub hidden: GoHidden,
+    /// Of fasthttp.
+    pub fasthttp: GoFasthttp,
 }
 
 impl GoLayout {
@@ -187,6 +189,7 @@ impl GoLayout {
         panic_retpc: ABSENT,
         routers: GoRouters::NONE,
         hidden: GoHidden::NONE,
+        fasthttp: GoFasthttp::NONE,
     };
 }
 
@@ -211,6 +214,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 216);
+    assert!(size_of::<GoLayout>() == 272);
     assert!(size_of::<GoKey>() == 16);
 };

@@ -6,6 +6,7 @@
 
 pub mod counter;
 pub mod event;
+pub mod fasthttp;
 pub mod go;
 pub mod limits;
 pub mod settings;

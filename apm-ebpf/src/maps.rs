@@ -95,6 +95,11 @@ pub struct GoContext {
     pub content: [u64; 2],
 }
 
+impl GoContext {
+    /// The context changes while it is one: only its address tells it.
+    pub const ANY_CONTENT: [u64; 2] = [0; 2];
+}
+
 /// Contexts of requests being handled. Key: the context's address. Written when handling begins, removed when it ends; a
 /// program that ends it unseen leaves it to be displaced. About 1.5 MiB.
 #[map]

@@ -99,6 +99,7 @@ pub enum Register {
     Bx = 40,
     Cx = 88,
     Di = 112,
+    Si = 104,
     R9 = 64,
     /// The running goroutine.
     R14 = 8,

@@ -1,9 +1,9 @@
 //! From the `context.Context` of a call to the request it belongs to, up the chain of contexts.
 
-use apm_common::limits::GO_CONTEXT_STEPS;
+use apm_common::{fasthttp::POINTER, limits::GO_CONTEXT_STEPS};
 
 use super::{Hit, ITAB_TYPE, member};
-use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS};
+use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS, GoContext};
 
 /// The request to which an interface value's context belongs; 0: none, or not certain.
 #[inline(always)]
@@ -28,7 +28,10 @@ fn registered(hit: &Hit, address: u64) -> Option<u64> {
     let known = GO_CONTEXTS.get_ptr(hit.key(address))?;
     let content: [u64; 2] = member(address, 0)?;
     // SAFETY: map values live until the program ends (RCU).
-    unsafe { ((*known).content == content).then_some((*known).request) }
+    unsafe {
+        let is_it = (*known).content == content || (*known).content == GoContext::ANY_CONTENT;
+        is_it.then_some((*known).request)
+    }
 }
 
 /// The context that this one was made from.
@@ -37,5 +40,9 @@ fn above(hit: &Hit, table: u64, address: u64) -> Option<[u64; 2]> {
     let kind: u64 = member(table, ITAB_TYPE)?;
     let offset = GO_CONTEXT_TYPES.get_ptr(hit.key(kind))?;
     // SAFETY: as above.
-    member(address, unsafe { *offset })
+    let offset = unsafe { *offset };
+    if offset & POINTER != 0 {
+        return Some([0, member(address, offset & !POINTER)?]);
+    }
+    member(address, offset)
 }

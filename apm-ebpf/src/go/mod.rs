@@ -19,6 +19,7 @@ use crate::{
 mod call;
 mod context;
 mod descent;
+mod fasthttp;
 mod handle;
 mod hidden;
 mod panic;

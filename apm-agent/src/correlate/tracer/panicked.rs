@@ -31,7 +31,8 @@ impl Tracer {
         let request = self.requests.names.get((pid, failed.request)).and_then(|key| self.requests.get_mut(key));
         match (request, event) {
             (Some(request), Some(event)) if request.errors.len() < MOST_ERRORS => {
-                request.errors.push((request.place.id, event));
+                let recovered = request.panics.pop_if(|panic| is_same(panic, &event));
+                request.errors.push((request.place.id, recovered.unwrap_or(event)));
             }
             _ => self.counters.failures_unplaced += 1,
         }
@@ -80,4 +81,9 @@ impl Tracer {
             None => {}
         }
     }
+}
+
+/// Middlewares that recover a panic give it back as an error, itself or its text. The panic says more of it.
+fn is_same(panic: &ErrorEvent, error: &ErrorEvent) -> bool {
+    panic.kind == error.kind || (!error.message.is_empty() && panic.message == error.message)
 }

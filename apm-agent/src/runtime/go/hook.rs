@@ -19,6 +19,8 @@ pub struct Hook {
 pub enum Part {
     /// Requests handled by `net/http`.
     Requests,
+    /// Requests handled by fasthttp.
+    Fasthttp,
     /// Requests over TLS and HTTP/1.
     Tls,
     /// Requests over HTTP/2.
@@ -66,6 +68,25 @@ const fn http2(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Http2, place: Place::Entry }
 }
 
+/// Where fasthttp's server calls a function, when it has read the head of a request.
+const fn fasthttp(callee: &'static str) -> Hook {
+    Hook {
+        function: "github.com/valyala/fasthttp.(*Server).serveConn",
+        program: "go_fasthttp_handle",
+        part: Part::Fasthttp,
+        place: Place::Call(callee),
+    }
+}
+
+/// What fiber handles a request with, and what that calls to find a route and run its handlers.
+const FIBER_2: [&str; 2] = ["github.com/gofiber/fiber/v2.(*App).handler", "github.com/gofiber/fiber/v2.(*App).next"];
+const FIBER_3: [&str; 2] =
+    ["github.com/gofiber/fiber/v3.(*App).requestHandler", "github.com/gofiber/fiber/v3.(*App).next"];
+
+const fn fiber(function: &'static str, program: &'static str, place: Place) -> Hook {
+    Hook { function, program, part: Part::Routers, place }
+}
+
 /// A router gives its context back to the pool.
 const fn puts_back(function: &'static str) -> Hook {
     Hook { function, program: "go_put_back", part: Part::Routers, place: Place::Call("sync.(*Pool).Put") }
@@ -80,6 +101,14 @@ const fn panics(function: &'static str, program: &'static str) -> Hook {
 pub const HOOKS: &[Hook] = &[
     requests("net/http.(*response).finishRequest", "go_handled"),
     requests("net/http.serverHandler.ServeHTTP", "go_handle"),
+    Hook {
+        function: "github.com/valyala/fasthttp.writeResponse",
+        program: "go_fasthttp_handled",
+        part: Part::Fasthttp,
+        place: Place::Entry,
+    },
+    fasthttp("github.com/valyala/fasthttp.(*Request).readLimitBody"),
+    fasthttp("github.com/valyala/fasthttp.(*Request).readBodyStream"),
     tls("net/http.(*conn).close", "go_gave_up"),
     tls("net/http.(*response).Hijack", "go_hijack"),
     // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
@@ -104,6 +133,13 @@ pub const HOOKS: &[Hook] = &[
     puts_back("github.com/gin-gonic/gin.(*Engine).ServeHTTP"),
     puts_back("github.com/go-chi/chi/v5.(*Mux).ServeHTTP"),
     puts_back("github.com/labstack/echo/v4.(*Echo).ServeHTTP"),
+    fiber(FIBER_2[0], "go_fiber2", Place::Call(FIBER_2[1])),
+    fiber(FIBER_3[0], "go_fiber3", Place::Call(FIBER_3[1])),
+    // The error is an interface value behind a boolean.
+    fiber(FIBER_2[0], "go_fiber_found", Place::After(FIBER_2[1], 3)),
+    fiber(FIBER_3[0], "go_fiber_found", Place::After(FIBER_3[1], 3)),
+    router("github.com/gofiber/fiber/v2.(*App).ErrorHandler", "go_fiber2_failed"),
+    router("github.com/gofiber/fiber/v3.(*App).ErrorHandler", "go_fiber3_failed"),
     Hook {
         function: "net/http.(*persistConn).roundTrip",
         program: "go_round_trip",

@@ -13,6 +13,9 @@ const RUNTIME_ERROR: &str = "runtime error: ";
 /// The type of echo's own errors, in any major version.
 const ECHO_ERROR: (&str, &str) = ("*github.com/labstack/echo", ".HTTPError");
 
+/// fiber's, in any major version.
+const FIBER_ERROR: (&str, &str) = ("*github.com/gofiber/fiber", ".Error");
+
 /// Errors whose text is the one they begin with. What others say only their own code knows: they are told by their type.
 const PLAIN_ERRORS: [&str; 4] =
     ["*errors.errorString", "*fmt.wrapError", "*fmt.wrapErrors", "*github.com/pkg/errors.fundamental"];
@@ -56,6 +59,9 @@ impl Code {
         let (found, kind) = self.value_type(value);
         let message = match found {
             _ if kind.starts_with(ECHO_ERROR.0) && kind.ends_with(ECHO_ERROR.1) => self.echo_error(value),
+            _ if kind.starts_with(FIBER_ERROR.0) && kind.ends_with(FIBER_ERROR.1) => {
+                Some(String::from_utf8_lossy(value.text).into_owned())
+            }
             Some(found) if PLAIN_ERRORS.contains(&kind.as_str()) => self.message(&found, &kind, value),
             _ => None,
         };

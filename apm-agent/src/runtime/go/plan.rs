@@ -1,12 +1,13 @@
 //! Which probes a Go program gets, and what the kernel programs must know of it.
 
 use apm_common::{
+    fasthttp::GoFasthttp,
     go::{GoHidden, GoLayout, GoRouters},
     settings::ABSENT,
 };
 
 use super::{
-    Asked, hidden,
+    Asked, fasthttp, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
 };
 use crate::{
@@ -32,26 +33,27 @@ impl Plan {
     /// What of the binary cannot be found, without which nothing can be said.
     pub fn new(binary: &GoBinary, bias: u64, asked: Asked) -> Result<Self, &'static str> {
         let layout = layout(binary, bias);
-        if [layout.g_goid, layout.g_m, layout.m_curg, layout.request_ctx].contains(&ABSENT) {
-            return Err(
-                "it does not use `net/http`, or its tables do not describe the types of run time and `net/http`",
-            );
+        if [layout.g_goid, layout.g_m, layout.m_curg].contains(&ABSENT) {
+            return Err("its tables do not describe the types of its run time");
         }
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
         };
-        plan.place(binary, Part::Requests);
-        if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
-            return Err("it has no HTTP server of `net/http` whose requests could be told apart");
+        let by_net_http = layout.request_ctx != ABSENT && plan.place_both(binary, Part::Requests);
+        let by_fasthttp = layout.fasthttp != GoFasthttp::NONE && plan.place_both(binary, Part::Fasthttp);
+        if !by_net_http && !by_fasthttp {
+            return Err("it has no HTTP server of `net/http` or fasthttp whose requests could be told apart");
         }
-        plan.place_hidden(binary, bias);
+        if by_net_http {
+            plan.place_hidden(binary, bias);
+        }
         if asked.routes {
             plan.place(binary, Part::Routes);
         }
         let before = plan.probes.probes.len();
         plan.place(binary, Part::Routers);
-        if plan.probes.probes.len() > before {
+        if by_net_http && plan.probes.probes.len() > before {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
@@ -66,6 +68,18 @@ impl Plan {
 
     fn place(&mut self, binary: &GoBinary, part: Part) {
         HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
+    }
+
+    /// Beginning and end of requests; false: one is missing, and so neither is probed.
+    fn place_both(&mut self, binary: &GoBinary, part: Part) -> bool {
+        let before = self.probes.probes.len();
+        self.place(binary, part);
+        let placed = self.probes.probes.get(before..).unwrap_or_default();
+        let is_both = placed.iter().any(|probe| Some(probe.program) != placed.first().map(|first| first.program));
+        if !is_both {
+            self.probes.probes.truncate(before);
+        }
+        is_both
     }
 
     /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
@@ -150,6 +164,7 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         panic_retpc: offset("runtime._panic", "retpc"),
         routers: routers(binary, bias),
         hidden: GoHidden::NONE,
+        fasthttp: fasthttp::layout(binary, bias),
     }
 }
 
@@ -174,7 +189,9 @@ fn routers(binary: &GoBinary, bias: u64) -> GoRouters {
 
 fn contexts(binary: &GoBinary, bias: u64) -> Vec<(u64, u32)> {
     let types = binary.context_types().into_iter();
-    types.filter_map(|kind| Some((kind.address.wrapping_add(bias), u32::try_from(kind.parent_offset).ok()?))).collect()
+    let found =
+        types.filter_map(|kind| Some((kind.address.wrapping_add(bias), u32::try_from(kind.parent_offset).ok()?)));
+    found.chain(fasthttp::context(binary, bias)).collect()
 }
 
 /// How far from the file's addresses a process runs it: `None` when it is not mapped as the file says.
