@@ -3,7 +3,7 @@
 //! Offsets are bytes within a structure of that binary, from its type descriptors. Addresses are those in the process,
 //! with its load bias.
 
-use crate::{fasthttp::GoFasthttp, settings::ABSENT};
+use crate::{fasthttp::GoFasthttp, settings::ABSENT, sqlite::GoSqlite};
 
 /// Where the routers of one Go process keep the route they found. Offsets as in [`GoLayout`].
 #[repr(C)]
@@ -169,6 +169,8 @@ pub struct GoLayout {
     pub hidden: GoHidden,
     /// Of fasthttp.
     pub fasthttp: GoFasthttp,
+    /// Of SQLite.
+    pub sqlite: GoSqlite,
 }
 
 impl GoLayout {
@@ -190,6 +192,7 @@ impl GoLayout {
         routers: GoRouters::NONE,
         hidden: GoHidden::NONE,
         fasthttp: GoFasthttp::NONE,
+        sqlite: GoSqlite::NONE,
     };
 }
 
@@ -214,6 +217,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 272);
+    assert!(size_of::<GoLayout>() == 328);
     assert!(size_of::<GoKey>() == 16);
 };

@@ -10,6 +10,7 @@ pub mod fasthttp;
 pub mod go;
 pub mod limits;
 pub mod settings;
+pub mod sqlite;
 
 /// Version of the layouts in this crate; a recording made with another version is refused.
 pub const ABI_VERSION: u32 = 1;

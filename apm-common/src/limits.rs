@@ -73,6 +73,12 @@ pub const PANIC_FRAMES: usize = 64;
 /// Bytes of the text of an error, or of what a goroutine panicked with; the rest is cut off.
 pub const VALUE_TEXT_BYTES: usize = 512;
 
+/// Bytes of a statement's text that a probe takes; Elastic keeps 10,000 characters.
+pub const STATEMENT_BYTES: usize = 10_000;
+
+/// Bytes of most of them, which take no more room than that.
+pub const SHORT_STATEMENT_BYTES: usize = 512;
+
 /// Words of such a value.
 pub const VALUE_WORDS: usize = 4;
 

@@ -125,6 +125,10 @@ pub struct Goroutine {
     pub router_told: u32,
     /// 1: the wire does not show the request it handles.
     pub is_hidden: u64,
+    /// 1: a driver executes a statement for it that no wire shows.
+    pub is_asking: u64,
+    /// The text of the statement that it is about to have executed.
+    pub text: [u64; 2],
 }
 
 impl Goroutine {
@@ -138,6 +142,8 @@ impl Goroutine {
         router_kind: 0,
         router_told: 0,
         is_hidden: 0,
+        is_asking: 0,
+        text: [0; 2],
     };
 }
 

@@ -100,7 +100,9 @@ pub enum Register {
     Cx = 88,
     Di = 112,
     Si = 104,
+    R8 = 72,
     R9 = 64,
+    R10 = 56,
     /// The running goroutine.
     R14 = 8,
 }

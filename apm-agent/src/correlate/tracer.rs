@@ -5,6 +5,7 @@ mod hidden;
 mod logged;
 mod named;
 mod panicked;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -13,6 +14,7 @@ mod word;
 use std::{collections::HashMap, sync::Arc};
 
 use hidden::Hidden;
+use statement::Asking;
 
 use super::{
     Ids, Mark, SpanId,
@@ -144,6 +146,7 @@ pub struct Tracer {
     bridged: HashMap<u32, Bridged>,
     panics: Panics,
     hidden: HashMap<Name, Hidden>,
+    statements: HashMap<Name, Asking>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -163,6 +166,7 @@ impl Tracer {
             bridged: HashMap::new(),
             panics: Panics::default(),
             hidden: HashMap::new(),
+            statements: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    bridge::{Message, Said},
+    bridge::{Message, Said, StatementFailed},
     clock,
     config::BridgeSwitches,
     event::{Event, Header},
@@ -90,6 +90,9 @@ impl Probes {
         let code = self.codes.get(&header.pid)?;
         let said = match event {
             Event::Failed { request, value } => Said::Failed(Box::new(code.failed(*request, value))),
+            Event::StatementFailed { goroutine, value } => {
+                Said::StatementFailed(Box::new(StatementFailed { goroutine: *goroutine, thrown: code.error(value) }))
+            }
             Event::Panic(panic) => Said::Panicked(Box::new(code.panicked(panic))),
             Event::Recovered { goroutine, resumed_at } => Said::Recovered(code.recovered(*goroutine, *resumed_at)),
             _ => return None,

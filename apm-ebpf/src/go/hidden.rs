@@ -67,7 +67,7 @@ fn text(structure: u64, offset: u32) -> [u64; 2] {
 /// # Safety
 /// `to` is valid for writes.
 #[inline(always)]
-unsafe fn copy<const N: usize>(to: *mut Text<N>, [address, length]: [u64; 2]) {
+pub unsafe fn copy<const N: usize>(to: *mut Text<N>, [address, length]: [u64; 2]) {
     let length = if length > N as u64 { N as u64 } else { length };
     // SAFETY: the caller's; there is room for `length`.
     unsafe {

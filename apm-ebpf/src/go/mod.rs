@@ -24,6 +24,7 @@ mod handle;
 mod hidden;
 mod panic;
 mod route;
+mod statement;
 mod value;
 
 /// A probe that was hit.

@@ -4,6 +4,7 @@ use apm_common::{
     event::{FailedBody, ValueBody, kind},
     fasthttp::GoFiber,
     limits::{VALUE_TEXT_BYTES, VALUE_WORDS},
+    sqlite::GoSqlite,
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user as read_user_bytes;
 
@@ -102,5 +103,20 @@ unsafe fn write_fiber_error(fiber: &GoFiber, body: *mut ValueBody, error: u64) {
         (&raw mut (*body).value_type).write(fiber.error);
         (&raw mut (*body).words).write([code, 0, 0, 0]);
         write_text(body, member(error, fiber.message).unwrap_or([0; 2]));
+    }
+}
+
+/// A `sqlite3.Error`.
+///
+/// # Safety
+/// As [`write_value`].
+#[inline(always)]
+pub unsafe fn write_sqlite_error(sqlite: &GoSqlite, body: *mut ValueBody, error: u64) {
+    let code: u64 = member(error, sqlite.error_code).unwrap_or(0);
+    // SAFETY: the caller's.
+    unsafe {
+        (&raw mut (*body).value_type).write(sqlite.error);
+        (&raw mut (*body).words).write([code, 0, 0, 0]);
+        write_text(body, member(error, sqlite.error_message).unwrap_or([0; 2]));
     }
 }

@@ -51,6 +51,7 @@ impl Tracer {
     /// A process is about to be forgotten. What nobody recovered ended it.
     pub fn process_ended(&mut self, pid: u32, exit_code: u32, instance: &Arc<ServiceInstance>) {
         self.forget_hidden(Some(pid));
+        self.forget_statements(Some(pid));
         for panic in self.panics.ended(pid) {
             if exit_code != 0 {
                 self.blame(pid, panic, false, instance);

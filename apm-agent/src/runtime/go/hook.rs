@@ -33,6 +33,8 @@ pub enum Part {
     Panics,
     /// Calls that say by their context for which request they are made.
     Calls,
+    /// Statements of databases within the process.
+    Statements,
     /// Goroutines that requests make: a setting turns them on.
     Ancestry,
 }
@@ -46,6 +48,8 @@ pub enum Place {
     Call(&'static str),
     /// Behind its call of another function: that one's results are, so many of them.
     After(&'static str, usize),
+    /// Behind all calls of the function itself: its results are, so many of them.
+    Results(usize),
 }
 
 const fn requests(function: &'static str, program: &'static str) -> Hook {

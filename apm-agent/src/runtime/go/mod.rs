@@ -12,6 +12,7 @@ mod layout;
 mod panic;
 mod plan;
 mod reader;
+mod sqlite;
 mod vitals;
 
 pub use panic::Code;

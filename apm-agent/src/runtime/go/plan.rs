@@ -4,11 +4,13 @@ use apm_common::{
     fasthttp::GoFasthttp,
     go::{GoHidden, GoLayout, GoRouters},
     settings::ABSENT,
+    sqlite::GoSqlite,
 };
 
 use super::{
     Asked, fasthttp, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
+    sqlite,
 };
 use crate::{
     binary::go::{GoBinary, Price, Site},
@@ -57,6 +59,9 @@ impl Plan {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
+        if layout.sqlite != GoSqlite::NONE {
+            plan.place_statements(binary);
+        }
         if asked.ancestry {
             plan.place(binary, Part::Ancestry);
         }
@@ -80,6 +85,18 @@ impl Plan {
             self.probes.probes.truncate(before);
         }
         is_both
+    }
+
+    /// Statements of databases within the process: each kind of call is told only if its end is seen, too.
+    fn place_statements(&mut self, binary: &GoBinary) {
+        sqlite::TEXTS.iter().for_each(|hook| self.place_one(binary, hook));
+        for both in &sqlite::STATEMENTS {
+            let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+            both.iter().for_each(|hook| self.place_one(binary, hook));
+            if self.left_out.len() > left_out {
+                self.probes.probes.truncate(probes);
+            }
+        }
     }
 
     /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
@@ -118,6 +135,11 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
     let function = binary.function(hook.function)?;
     let found: Vec<Site> = match hook.place {
         Place::Entry => binary.site(&function).into_iter().collect(),
+        // All of them, or one would seem to go on for ever.
+        Place::Results(results) => {
+            let landings = binary.landings(&function, results).filter(|landings| landings.is_complete);
+            landings.unwrap_or_default().sites
+        }
         Place::Call(callee) => binary.calls(&function, &binary.function(callee)?),
         Place::After(callee, results) => {
             let landings = binary.landings(&binary.function(callee)?, results).unwrap_or_default();
@@ -165,6 +187,7 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         routers: routers(binary, bias),
         hidden: GoHidden::NONE,
         fasthttp: fasthttp::layout(binary, bias),
+        sqlite: sqlite::layout(binary, bias),
     }
 }
 
