@@ -12,7 +12,7 @@ use apm_common::{
     limits::{PANIC_FRAMES, VALUE_TEXT_BYTES, VALUE_WORDS},
 };
 
-use crate::build::destination::Endpoint;
+use crate::{build::destination::Endpoint, exchange::SqlOperation};
 
 /// Start of a record: when, who, what.
 pub type Header = wire::EventHeader;
@@ -79,6 +79,20 @@ pub enum Event<'a> {
     Failed {
         /// As above.
         request: u64,
+        /// The error.
+        value: Box<Value<'a>>,
+    },
+    /// A goroutine has a driver execute a statement that no wire shows.
+    Statement(Statement<'a>),
+    /// The driver is back.
+    StatementDone {
+        /// The goroutine.
+        goroutine: u64,
+    },
+    /// The driver is back with an error.
+    StatementFailed {
+        /// The goroutine.
+        goroutine: u64,
         /// The error.
         value: Box<Value<'a>>,
     },
@@ -185,6 +199,23 @@ pub struct Call {
     pub raw_path: String,
     /// Its query, as it is sent; empty when there is none.
     pub query: String,
+}
+
+/// A statement of a database that lives in the process ([`wire::StatementBody`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// The request it is executed for; 0: not known.
+    pub request: u64,
+    /// The goroutine that waits for it.
+    pub goroutine: u64,
+    /// `sqlite3` or `sqlite`, as its driver calls itself.
+    pub system: &'static str,
+    /// What is done with it.
+    pub operation: SqlOperation,
+    /// Its text.
+    pub text: &'a [u8],
+    /// There is more of it.
+    pub is_cut: bool,
 }
 
 /// A goroutine that panics.
@@ -312,6 +343,11 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             sent: header.flags & wire::CALLED_UNSENT == 0,
         },
         kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },
+        kind::STATEMENT => Event::Statement(statement(&mut reader)?),
+        kind::STATEMENT_DONE => Event::StatementDone { goroutine: reader.u64()? },
+        kind::STATEMENT_FAILED => {
+            Event::StatementFailed { goroutine: reader.u64()?, value: Box::new(value(&mut reader)?) }
+        }
         kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
         kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
         _ => return None,
@@ -366,6 +402,24 @@ fn text<const N: usize>(reader: &mut Reader<'_>) -> Option<String> {
     let length = usize::try_from(reader.u64()?).ok()?;
     let bytes = reader.take::<N>()?;
     Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
+}
+
+fn statement<'a>(reader: &mut Reader<'a>) -> Option<Statement<'a>> {
+    let (request, goroutine) = (reader.u64()?, reader.u64()?);
+    let system = match reader.u32()? {
+        wire::SQLITE_MATTN => "sqlite3",
+        wire::SQLITE_MODERNC => "sqlite",
+        _ => return None,
+    };
+    let operation = match reader.u32()? {
+        wire::STATEMENT_QUERY => SqlOperation::Query,
+        wire::STATEMENT_PREPARE => SqlOperation::Prepare,
+        wire::STATEMENT_EXEC => SqlOperation::Other,
+        _ => return None,
+    };
+    let (whole, length) = (reader.u64()?, reader.u64()?);
+    let text = reader.0.get(..usize::try_from(length).ok()?)?;
+    Some(Statement { request, goroutine, system, operation, text, is_cut: whole > length })
 }
 
 fn panic<'a>(reader: &mut Reader<'a>) -> Option<Panic<'a>> {

@@ -38,10 +38,13 @@ pub enum Counter {
     CallsUnreachable = 15,
     /// Calls left alone, as the kernel had no room to put something in, or was busy.
     CallsNoRoom = 16,
+    /// Goroutines of Go programs of which it is not told any more in which request they were made: there are too many
+    /// generations between, or they make a call for another request.
+    DescentGivenUp = 17,
 }
 
 /// Number of counters, the length of the kernel's array.
-pub const COUNTERS: u32 = 17;
+pub const COUNTERS: u32 = 18;
 
 impl Counter {
     /// Every counter with its name as `report` prints it, in index order.
@@ -63,5 +66,6 @@ impl Counter {
         (Counter::CallsTraceUnknown, "propagation.trace_unknown"),
         (Counter::CallsUnreachable, "propagation.connection_unreachable"),
         (Counter::CallsNoRoom, "propagation.no_room"),
+        (Counter::DescentGivenUp, "kernel.descent_given_up"),
     ];
 }

@@ -43,6 +43,12 @@ pub mod kind {
     pub const CALL: u16 = 21;
     /// The call is over: [`CalledBody`](super::CalledBody).
     pub const CALLED: u16 = 22;
+    /// A goroutine has a driver execute a statement that no wire shows: [`StatementBody`](super::StatementBody).
+    pub const STATEMENT: u16 = 24;
+    /// The driver is back: [`StatementDoneBody`](super::StatementDoneBody).
+    pub const STATEMENT_DONE: u16 = 25;
+    /// The driver is back with an error: [`StatementFailedBody`](super::StatementFailedBody).
+    pub const STATEMENT_FAILED: u16 = 26;
 }
 
 /// Start of every record.
@@ -318,6 +324,56 @@ pub struct AnsweredBody {
     pub status: u64,
 }
 
+/// The driver is github.com/mattn/go-sqlite3.
+pub const SQLITE_MATTN: u32 = 0;
+/// The driver is modernc.org/sqlite.
+pub const SQLITE_MODERNC: u32 = 1;
+/// How many there are.
+pub const SQLITE_DRIVERS: u32 = 2;
+
+/// The statement is executed, and gives back rows.
+pub const STATEMENT_QUERY: u32 = 0;
+/// The statement is prepared.
+pub const STATEMENT_PREPARE: u32 = 1;
+/// The statement is executed, and gives back no rows.
+pub const STATEMENT_EXEC: u32 = 2;
+
+/// A statement, with room for its text: a [`Text`], of one of two lengths.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementBody<T> {
+    /// The request it is executed for, as in [`HandleBody::request`]; 0: not known.
+    pub request: u64,
+    /// The goroutine that waits for it.
+    pub goroutine: u64,
+    /// One of the `SQLITE_` values.
+    pub driver: u32,
+    /// One of the `STATEMENT_` values.
+    pub operation: u32,
+    /// Bytes of the whole text.
+    pub length: u64,
+    /// The text, as much of it as there is room for.
+    pub text: T,
+}
+
+/// The end of a statement.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatementDoneBody {
+    /// As in [`StatementBody::goroutine`].
+    pub goroutine: u64,
+}
+
+/// The end of a statement that failed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementFailedBody {
+    /// As in [`StatementBody::goroutine`].
+    pub goroutine: u64,
+    /// The error. Of a `sqlite3.Error` the first word is its code, and the text its message.
+    pub value: ValueBody,
+}
+
 /// The pattern is one of Go's `ServeMux`: `[METHOD ][HOST]/[PATH]`.
 pub const ROUTER_SERVE_MUX: u32 = 1;
 /// The pattern is one of gin, or of echo.
@@ -432,5 +488,7 @@ const _: () = {
     assert!(size_of::<CallBody>() == 1760);
     assert!(size_of::<CalledBody>() == 16);
     assert!(size_of::<RecoveredBody>() == 16);
+    assert!(size_of::<StatementBody<Text<8>>>() == 48);
+    assert!(size_of::<StatementFailedBody>() == 568);
     assert!(size_of::<ProcessEntry>() == 16);
 };

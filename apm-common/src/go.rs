@@ -4,8 +4,10 @@
 //! with its load bias.
 
 use crate::{
+    fasthttp::GoFasthttp,
     outgoing::{GoHttp2, GoTls},
     settings::ABSENT,
+    sqlite::GoSqlite,
 };
 
 /// Where the routers of one Go process keep the route they found. Offsets as in [`GoLayout`].
@@ -174,6 +176,10 @@ pub struct GoLayout {
     pub tls: GoTls,
     /// Of calls over HTTP/2.
     pub http2: GoHttp2,
+    /// Of fasthttp.
+    pub fasthttp: GoFasthttp,
+    /// Of SQLite.
+    pub sqlite: GoSqlite,
 }
 
 impl GoLayout {
@@ -196,6 +202,8 @@ impl GoLayout {
         hidden: GoHidden::NONE,
         tls: GoTls::NONE,
         http2: GoHttp2::NONE,
+        fasthttp: GoFasthttp::NONE,
+        sqlite: GoSqlite::NONE,
     };
 }
 
@@ -220,6 +228,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 296);
+    assert!(size_of::<GoLayout>() == 408);
     assert!(size_of::<GoKey>() == 16);
 };

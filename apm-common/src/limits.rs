@@ -82,12 +82,20 @@ pub const HEAD_STEPS: u32 = 1536;
 
 /// Largest write into which something is put.
 pub const CARRYING_BYTES: u32 = 16 * 1024;
+/// Most generations from the goroutine that handles a request to one that makes a call.
+pub const GO_GENERATIONS: u64 = 8;
 
 /// Frames of a panicking goroutine's stack.
 pub const PANIC_FRAMES: usize = 64;
 
 /// Bytes of the text of an error, or of what a goroutine panicked with; the rest is cut off.
 pub const VALUE_TEXT_BYTES: usize = 512;
+
+/// Bytes of a statement's text that a probe takes; Elastic keeps 10,000 characters.
+pub const STATEMENT_BYTES: usize = 10_000;
+
+/// Bytes of most of them, which take no more room than that.
+pub const SHORT_STATEMENT_BYTES: usize = 512;
 
 /// Words of such a value.
 pub const VALUE_WORDS: usize = 4;

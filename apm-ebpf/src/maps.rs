@@ -157,6 +157,11 @@ pub struct GoTrace {
     pub begins: u32,
 }
 
+impl GoContext {
+    /// The context changes while it is one: only its address tells it.
+    pub const ANY_CONTENT: [u64; 2] = [0; 2];
+}
+
 /// Contexts of requests being handled. Key: the context's address. Written when handling begins, removed when it ends; a
 /// program that ends it unseen leaves it to be displaced. About 3 MiB.
 #[map]
@@ -182,6 +187,10 @@ pub struct Goroutine {
     pub router_told: u32,
     /// 1: the wire does not show the request it handles.
     pub is_hidden: u64,
+    /// 1: a driver executes a statement for it that no wire shows.
+    pub is_asking: u64,
+    /// The text of the statement that it is about to have executed.
+    pub text: [u64; 2],
 }
 
 impl Goroutine {
@@ -195,6 +204,8 @@ impl Goroutine {
         router_kind: 0,
         router_told: 0,
         is_hidden: 0,
+        is_asking: 0,
+        text: [0; 2],
     };
 }
 
@@ -202,6 +213,21 @@ impl Goroutine {
 /// a request's handling ends, else displaced. About 2 MiB.
 #[map]
 pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// In which request a goroutine was made.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoDescent {
+    /// The request.
+    pub request: u64,
+    /// Goroutines from the one that handles it to this one: 1 for those it made itself.
+    pub generation: u64,
+}
+
+/// Goroutines that were made in a request, by its own goroutine or one of these. Key: number of the goroutine. Written
+/// only where the user asks for it (`go_ancestry`); displaced. About 1 MiB.
+#[map]
+pub static GO_DESCENTS: LruHashMap<GoKey, GoDescent> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
 /// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
 #[map]

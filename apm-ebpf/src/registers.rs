@@ -102,7 +102,10 @@ pub enum Register {
     /// Points to where the caller's was saved, above that to the return address, and above that to what is kept of the
     /// first arguments.
     Bp = 32,
+    Si = 104,
+    R8 = 72,
     R9 = 64,
+    R10 = 56,
     /// The running goroutine.
     R14 = 8,
     /// The instruction.

@@ -163,6 +163,8 @@ pub struct BridgeSwitches {
     pub go_routes: bool,
     /// The place in the trace goes along with calls of Go programs.
     pub propagation: bool,
+    /// Calls of Go programs without a context are linked by the request in which their goroutine was made.
+    pub go_ancestry: bool,
     /// Activity sources of the program to report, for run times that cannot be asked for all (.NET 8).
     pub dotnet_sources: Vec<String>,
     /// Node.js, by a script put into its processes through their inspector.
@@ -180,6 +182,7 @@ impl Default for BridgeSwitches {
             go: true,
             go_routes: true,
             propagation: true,
+            go_ancestry: false,
             dotnet_sources: Vec::new(),
             node: true,
             node_context: true,

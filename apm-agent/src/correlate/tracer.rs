@@ -6,6 +6,7 @@ mod logged;
 mod named;
 mod outgoing;
 mod panicked;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -16,6 +17,7 @@ use std::{collections::HashMap, sync::Arc};
 use hidden::Hidden;
 pub use outgoing::CallEnd;
 use outgoing::HiddenCall;
+use statement::Asking;
 
 use super::{
     Carried, Ids, Mark, SpanId,
@@ -74,6 +76,8 @@ pub struct TracerCounters {
     pub calls_linked: u64,
     /// Calls with no evidence of a parent.
     pub calls_without_parent: u64,
+    /// Those of them whose run time named a request that is over or not known.
+    pub calls_late: u64,
     /// Calls for which several requests could be the parent.
     pub calls_ambiguous: u64,
     /// Calls unlinked because they carried another trace than their request was known to have.
@@ -154,6 +158,7 @@ pub struct Tracer {
     panics: Panics,
     hidden: HashMap<Name, Hidden>,
     hidden_calls: HashMap<Name, HiddenCall>,
+    statements: HashMap<Name, Asking>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -174,6 +179,7 @@ impl Tracer {
             panics: Panics::default(),
             hidden: HashMap::new(),
             hidden_calls: HashMap::new(),
+            statements: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }
@@ -252,7 +258,10 @@ impl Tracer {
         let parent = self.parent_of(&CallSite { pid: party.pid, tid, time: at.time, owner });
         match parent {
             Ok(Some(_)) => self.counters.calls_linked += 1,
-            Ok(None) => self.counters.calls_without_parent += 1,
+            Ok(None) => {
+                self.counters.calls_without_parent += 1;
+                self.counters.calls_late += u64::from(owner != 0);
+            }
             Err(Ambiguous) => self.counters.calls_ambiguous += 1,
         }
         let carried = party.carried.filter(|(sent, _)| *sent == at.time).map(|(_, carried)| carried);

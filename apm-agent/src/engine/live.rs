@@ -376,7 +376,7 @@ impl<A: Admit> Desk<A> {
                     self.pass(&header, &event, &known);
                 }
             }
-            Event::Failed { .. } | Event::Panic(_) | Event::Recovered { .. } => {
+            Event::Failed { .. } | Event::StatementFailed { .. } | Event::Panic(_) | Event::Recovered { .. } => {
                 self.pass(&header, &event, record);
                 if let Some(message) = self.probes.describe(&header, &event) {
                     self.hear(vec![message]);

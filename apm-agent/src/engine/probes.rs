@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    bridge::{Message, Said},
+    bridge::{Message, Said, StatementFailed},
     clock,
     config::BridgeSwitches,
     event::{Event, Header},
@@ -41,6 +41,7 @@ impl Probes {
                 probes: switches.go,
                 routes: switches.go_routes,
                 left_alone: switches.left_alone.clone(),
+                ancestry: switches.go_ancestry,
                 vitals: false,
             },
             interval: None,
@@ -91,6 +92,9 @@ impl Probes {
         let code = self.codes.get(&header.pid)?;
         let said = match event {
             Event::Failed { request, value } => Said::Failed(Box::new(code.failed(*request, value))),
+            Event::StatementFailed { goroutine, value } => {
+                Said::StatementFailed(Box::new(StatementFailed { goroutine: *goroutine, thrown: code.error(value) }))
+            }
             Event::Panic(panic) => Said::Panicked(Box::new(code.panicked(panic))),
             Event::Recovered { goroutine, resumed_at } => Said::Recovered(code.recovered(*goroutine, *resumed_at)),
             _ => return None,

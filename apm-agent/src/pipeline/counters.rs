@@ -72,6 +72,7 @@ impl PipelineCounters {
             ("trace.calls.open", calls_open as u64),
             ("trace.calls.linked", traced.calls_linked),
             ("trace.calls.without_parent", traced.calls_without_parent),
+            ("trace.calls.late", traced.calls_late),
             ("trace.calls.ambiguous", traced.calls_ambiguous),
             ("trace.calls.carrying_another_trace", traced.calls_carrying_another_trace),
             ("trace.calls.unlinked", traced.calls_unlinked),

@@ -118,6 +118,14 @@ impl Pipeline {
             Event::Route { request, router, part, text } => {
                 self.tracer.request_routed((header.pid, *request), *router, *part, text);
             }
+            Event::Statement(statement) => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    self.tracer.statement_began(header.pid, &Arc::clone(instance), statement, header.time);
+                }
+            }
+            Event::StatementDone { goroutine } => {
+                self.tracer.statement_done((header.pid, *goroutine), None, header.time);
+            }
             Event::Open(open) => self.open(header, open),
             Event::ConnectFailed(attempt) => self.connect_failed(header, attempt),
             Event::Close { connection } => self.close(header, *connection),
@@ -128,6 +136,7 @@ impl Pipeline {
             | Event::Listen { .. }
             | Event::Written { .. }
             | Event::Failed { .. }
+            | Event::StatementFailed { .. }
             | Event::Panic(_)
             | Event::Recovered { .. } => {}
         }

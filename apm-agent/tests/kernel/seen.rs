@@ -28,6 +28,7 @@ pub enum Seen {
     Panic(u64),
     Recovered(u64),
     GaveError(u64),
+    Statement(u64),
     Asked(u64),
     Answered(u64),
     Call(u64),
@@ -65,6 +66,8 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::Call(call) => Seen::Call(call.call),
         Event::Called { call, .. } => Seen::Called(call),
         Event::Failed { request, .. } => Seen::GaveError(request),
+        Event::Statement(statement) => Seen::Statement(statement.goroutine),
+        Event::StatementDone { goroutine } | Event::StatementFailed { goroutine, .. } => Seen::Statement(goroutine),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {
@@ -85,7 +88,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
             Seen::Exit(exit_code)
         }
     };
-    assert!((kind::DATA..=kind::CALLED).contains(&header.kind));
+    assert!((kind::DATA..=kind::STATEMENT_FAILED).contains(&header.kind));
     Told { pid: header.pid, start_time: start, time: header.time, what }
 }
 

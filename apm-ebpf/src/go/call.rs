@@ -4,7 +4,8 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
 use super::{
     Hit,
-    context::{entered, registered, request_of},
+    context::{entered, registered},
+    descent::{maker, request_for},
     member,
 };
 use crate::{
@@ -24,7 +25,7 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn calling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let calls = request_of(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
+    let calls = request_for(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
     if let Some(known) = hit.known() {
         (known.calls, known.connection) = (calls, 0);
     } else if calls != 0 {
@@ -54,10 +55,11 @@ fn round_trip(ctx: &ProbeContext) -> Option<()> {
         let goroutine = hit.known()?;
         registered(&hit, goroutine.context).filter(|known| known.request == goroutine.handles)
     });
-    state.owner = match known {
+    let certain = match known {
         Some(known) => known.request,
         None => hit.known().map_or(0, |goroutine| goroutine.handles),
     };
+    state.owner = maker(&hit, certain);
     // Nothing can be written into what is sealed.
     if !hit.is_tls(connection[0]) {
         state.call = wanted(known.map(|known| known.trace));

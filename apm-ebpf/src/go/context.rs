@@ -1,6 +1,6 @@
 //! From the `context.Context` of a call to the request it belongs to, up the chain of contexts.
 
-use apm_common::limits::GO_CONTEXT_STEPS;
+use apm_common::{fasthttp::POINTER, limits::GO_CONTEXT_STEPS};
 
 use super::{Hit, ITAB_TYPE, member};
 use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS, GoContext};
@@ -32,7 +32,7 @@ pub fn registered(hit: &Hit, address: u64) -> Option<&'static GoContext> {
     let content: [u64; 2] = member(address, 0)?;
     // SAFETY: map values live until the program ends (RCU).
     let known = unsafe { &*known };
-    (known.content == content).then_some(known)
+    (known.content == content || known.content == GoContext::ANY_CONTENT).then_some(known)
 }
 
 /// The context that this one was made from.
@@ -41,5 +41,9 @@ fn above(hit: &Hit, table: u64, address: u64) -> Option<[u64; 2]> {
     let kind: u64 = member(table, ITAB_TYPE)?;
     let offset = GO_CONTEXT_TYPES.get_ptr(hit.key(kind))?;
     // SAFETY: as above.
-    member(address, unsafe { *offset })
+    let offset = unsafe { *offset };
+    if offset & POINTER != 0 {
+        return Some([0, member(address, offset & !POINTER)?]);
+    }
+    member(address, offset)
 }

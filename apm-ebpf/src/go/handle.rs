@@ -22,7 +22,7 @@ const TIME_BITS: u64 = 24;
 /// Names a request within its process: a goroutine handles one request at a time, in no less than a microsecond. Numbers
 /// come again after 17 seconds, but only on the same goroutine (or one of 131,072) and in the same microsecond of them.
 #[inline(always)]
-fn number(goroutine: u64) -> u64 {
+pub fn number(goroutine: u64) -> u64 {
     // SAFETY: no preconditions.
     let time = unsafe { bpf_ktime_get_ns() } >> 10;
     let number = (goroutine & ((1 << GOROUTINE_BITS) - 1)) << TIME_BITS | time & ((1 << TIME_BITS) - 1);

@@ -4,9 +4,7 @@
 use apm_common::{
     event::{ANSWERED_FAILED, ASKED_HTTP2, ASKED_TLS, AnsweredBody, AskedBody, EventHeader, Text, kind},
 };
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{
     Hit, member,

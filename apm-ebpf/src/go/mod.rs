@@ -19,11 +19,14 @@ use crate::{
 
 mod call;
 mod context;
+mod descent;
+mod fasthttp;
 mod handle;
 mod hidden;
 mod http2;
 mod panic;
 mod route;
+mod statement;
 mod tls;
 mod trace;
 mod value;

@@ -27,7 +27,7 @@ const NO_SOCKET: u64 = 1 << 63;
 const NAME_BITS: u32 = 41;
 
 /// The connection that a request is given.
-fn connection((pid, name): Name) -> u64 {
+pub(super) fn connection((pid, name): Name) -> u64 {
     NO_SOCKET | u64::from(pid) << NAME_BITS | name
 }
 

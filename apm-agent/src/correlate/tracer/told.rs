@@ -36,6 +36,9 @@ impl Tracer {
             Said::Panicked(panicked) => self.panicked(message.pid, panicked, message.time),
             Said::Recovered(recovered) => self.recovered(message.pid, *recovered, instance),
             Said::Failed(failed) => self.failed(message.pid, failed, message.time),
+            Said::StatementFailed(failed) => {
+                self.statement_done((message.pid, failed.goroutine), Some(&failed.thrown), message.time);
+            }
             _ => self.told_of_ended(message),
         }
     }
@@ -44,7 +47,12 @@ impl Tracer {
     pub fn told_of_ended(&mut self, message: &Message) {
         let (pid, time) = (message.pid, message.time);
         match &message.said {
-            Said::Began(_) | Said::Metrics(_) | Said::Panicked(_) | Said::Recovered(_) | Said::Failed(_) => {}
+            Said::Began(_)
+            | Said::Metrics(_)
+            | Said::Panicked(_)
+            | Said::Recovered(_)
+            | Said::Failed(_)
+            | Said::StatementFailed(_) => {}
             Said::Ended => self.bridge_ended(pid),
             Said::RequestEnded(ended) => {
                 self.heard(pid, time);
@@ -94,6 +102,7 @@ impl Tracer {
     pub fn finish(&mut self) {
         self.forget_hidden(None);
         self.forget_hidden_calls(None);
+        self.forget_statements(None);
         let mut pids: Vec<u32> = self.bridged.keys().copied().collect();
         pids.sort_unstable();
         for pid in pids {

@@ -3,7 +3,7 @@
 use super::hook::{Hook, Part};
 
 /// What functions of a library begin with, and its name.
-const LIBRARIES: [(&str, &str); 10] = [
+const LIBRARIES: [(&str, &str); 12] = [
     ("database/sql.", "sql"),
     ("github.com/jackc/pgx/", "pgx"),
     ("github.com/redis/go-redis/", "goredis"),
@@ -13,6 +13,8 @@ const LIBRARIES: [(&str, &str); 10] = [
     ("github.com/gorilla/mux.", "gorilla"),
     ("github.com/go-chi/chi/", "chi"),
     ("github.com/labstack/echo/", "echo"),
+    ("github.com/valyala/fasthttp.", FASTHTTP),
+    ("github.com/gofiber/fiber/", "fiber"),
     ("net/http.(*persistConn).", "http-client"),
 ];
 
@@ -29,12 +31,18 @@ pub(super) fn of(hook: &Hook) -> &'static str {
         Part::Calls => "calls",
         Part::Http2Calls => "http2-client",
         Part::PlainText => "tls-client",
+        Part::Fasthttp => FASTHTTP,
+        Part::Statements => "sqlite",
+        Part::Ancestry => "ancestry",
     })
 }
 
 /// Requests of `net/http`. Everything else hangs on them: they cannot be left alone, but `--go-probes=false` sets no
 /// probe at all.
 pub(super) const REQUESTS: &str = "http";
+
+/// Requests of fasthttp.
+const FASTHTTP: &str = "fasthttp";
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod fasthttp;
 mod group;
 mod hidden;
 mod hook;
@@ -13,6 +14,7 @@ mod outgoing;
 mod panic;
 mod plan;
 mod reader;
+mod sqlite;
 mod vitals;
 
 pub use panic::Code;
@@ -53,7 +55,7 @@ impl Runtime for Go {
         &[
             "requests over TLS and HTTP/2 are told from Go 1.24 on",
             "`traceparent` goes into plain HTTP/1 calls of `net/http` alone, from Go 1.24 on, and only on connections opened while the agent watches; not over TLS or HTTP/2, as nothing is written into the process",
-            "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
+            "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own, or linked by a guess (`--go-ancestry`)",
         ]
     }
 }

@@ -3,15 +3,17 @@
 use std::ops::Range;
 
 use apm_common::{
+    fasthttp::GoFasthttp,
     go::{GoHidden, GoLayout, GoRouters},
     outgoing::{GoHttp2, GoTls},
     settings::ABSENT,
+    sqlite::GoSqlite,
 };
 
 use super::{
-    group, hidden,
+    Asked, fasthttp, group, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place, ROUND_TRIP},
-    outgoing,
+    outgoing, sqlite,
 };
 use crate::{
     binary::go::{GoBinary, Price, Site},
@@ -53,35 +55,36 @@ pub fn places(binary: &GoBinary) -> Vec<Placed> {
 }
 
 impl Plan {
-    /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `routes`: requests are
-    /// named by the patterns of `ServeMux`. `left_alone`: groups of hooks that get no probes.
+    /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `asked` says
+    /// which of those that can be chosen.
     ///
     /// # Errors
     /// What of the binary cannot be found, without which nothing can be said.
-    pub fn new(binary: &GoBinary, bias: u64, routes: bool, left_alone: &[String]) -> Result<Self, &'static str> {
+    pub fn new(binary: &GoBinary, bias: u64, asked: &Asked) -> Result<Self, &'static str> {
         let layout = layout(binary, bias);
-        if [layout.g_goid, layout.g_m, layout.m_curg, layout.request_ctx].contains(&ABSENT) {
-            return Err(
-                "it does not use `net/http`, or its tables do not describe the types of run time and `net/http`",
-            );
+        if [layout.g_goid, layout.g_m, layout.m_curg].contains(&ABSENT) {
+            return Err("its tables do not describe the types of its run time");
         }
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
-            left_alone: left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
+            left_alone: asked.left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
             carries: None,
         };
-        plan.place(binary, Part::Requests);
-        if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
-            return Err("it has no HTTP server of `net/http` whose requests could be told apart");
+        let by_net_http = layout.request_ctx != ABSENT && plan.place_both(binary, Part::Requests);
+        let by_fasthttp = layout.fasthttp != GoFasthttp::NONE && plan.place_both(binary, Part::Fasthttp);
+        if !by_net_http && !by_fasthttp {
+            return Err("it has no HTTP server of `net/http` or fasthttp whose requests could be told apart");
         }
-        plan.place_hidden(binary, bias);
-        if routes {
+        if by_net_http {
+            plan.place_hidden(binary, bias);
+        }
+        if asked.routes {
             plan.place(binary, Part::Routes);
         }
         let before = plan.probes.probes.len();
         plan.place(binary, Part::Routers);
-        if plan.probes.probes.len() > before {
+        if by_net_http && plan.probes.probes.len() > before {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
@@ -89,6 +92,12 @@ impl Plan {
         let knows_calls = plan.probes.probes.iter().any(|probe| probe.program == ROUND_TRIP);
         let code = binary.code_addresses();
         plan.carries = knows_calls.then(|| code.start.wrapping_add(bias)..code.end.wrapping_add(bias));
+        if layout.sqlite != GoSqlite::NONE {
+            plan.place_statements(binary);
+        }
+        if asked.ancestry {
+            plan.place(binary, Part::Ancestry);
+        }
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
@@ -97,6 +106,30 @@ impl Plan {
 
     fn place(&mut self, binary: &GoBinary, part: Part) {
         HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
+    }
+
+    /// Beginning and end of requests; false: one is missing, and so neither is probed.
+    fn place_both(&mut self, binary: &GoBinary, part: Part) -> bool {
+        let before = self.probes.probes.len();
+        self.place(binary, part);
+        let placed = self.probes.probes.get(before..).unwrap_or_default();
+        let is_both = placed.iter().any(|probe| Some(probe.program) != placed.first().map(|first| first.program));
+        if !is_both {
+            self.probes.probes.truncate(before);
+        }
+        is_both
+    }
+
+    /// Statements of databases within the process: each kind of call is told only if its end is seen, too.
+    fn place_statements(&mut self, binary: &GoBinary) {
+        sqlite::TEXTS.iter().for_each(|hook| self.place_one(binary, hook));
+        for both in &sqlite::STATEMENTS {
+            let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+            both.iter().for_each(|hook| self.place_one(binary, hook));
+            if self.left_out.len() > left_out {
+                self.probes.probes.truncate(probes);
+            }
+        }
     }
 
     /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
@@ -165,6 +198,11 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
     let function = binary.function(hook.function)?;
     let found: Vec<Site> = match hook.place {
         Place::Entry => binary.site(&function).into_iter().collect(),
+        // All of them, or one would seem to go on for ever.
+        Place::Results(results) => {
+            let landings = binary.landings(&function, results).filter(|landings| landings.is_complete);
+            landings.unwrap_or_default().sites
+        }
         Place::Call(callee) => binary.calls(&function, &binary.function(callee)?),
         Place::After(callee, results) => {
             let landings = binary.landings(&binary.function(callee)?, results).unwrap_or_default();
@@ -213,6 +251,8 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         hidden: GoHidden::NONE,
         tls: GoTls::NONE,
         http2: GoHttp2::NONE,
+        fasthttp: fasthttp::layout(binary, bias),
+        sqlite: sqlite::layout(binary, bias),
     }
 }
 
@@ -237,7 +277,9 @@ fn routers(binary: &GoBinary, bias: u64) -> GoRouters {
 
 fn contexts(binary: &GoBinary, bias: u64) -> Vec<(u64, u32)> {
     let types = binary.context_types().into_iter();
-    types.filter_map(|kind| Some((kind.address.wrapping_add(bias), u32::try_from(kind.parent_offset).ok()?))).collect()
+    let found =
+        types.filter_map(|kind| Some((kind.address.wrapping_add(bias), u32::try_from(kind.parent_offset).ok()?)));
+    found.chain(fasthttp::context(binary, bias)).collect()
 }
 
 /// How far from the file's addresses a process runs it: `None` when it is not mapped as the file says.

@@ -31,6 +31,8 @@ pub struct Asked {
     pub routes: bool,
     /// Groups of probes that are not wanted.
     pub left_alone: Vec<String>,
+    /// Calls without a context are linked by the request in which their goroutine was made.
+    pub ancestry: bool,
     /// Where its run time counts.
     pub vitals: bool,
 }
@@ -93,7 +95,7 @@ fn read(pid: u32, asked: &Asked, kept: &mut Kept) -> Result<Known, String> {
     let file = File::open(process.executable_file()).map_err(|error| error.to_string())?;
     let mut binary = kept.read(&file).map_err(|refusal| refusal.to_string())?;
     let bias = plan::bias(&binary, &process).ok_or("it is not mapped as its file says")?;
-    let plan = asked.probes.then(|| Plan::new(&binary, bias, asked.routes, &asked.left_alone).map_err(str::to_owned));
+    let plan = asked.probes.then(|| Plan::new(&binary, bias, asked).map_err(str::to_owned));
     let vitals = asked.vitals.then(|| Vitals::find(&binary, bias, &process));
     binary.forget();
     Ok(Known { plan, code: Code { binary, bias }, vitals })
