@@ -78,7 +78,7 @@ pub const TRACE_STATES: u32 = 2048;
 pub const HEAD_BYTES: usize = 4096;
 
 /// Steps of that search: a step is eight bytes without the end of a line, or one.
-pub const HEAD_STEPS: u32 = 1536;
+pub const HEAD_STEPS: u32 = 512;
 
 /// Largest write into which something is put.
 pub const CARRYING_BYTES: u32 = 16 * 1024;
@@ -104,7 +104,7 @@ pub const VALUE_WORDS: usize = 4;
 pub const ROUTE_PARTS: u32 = 8;
 
 /// Groups of eight headers that are searched for those of a trace; with more headers none is found.
-pub const HEADER_GROUPS: u32 = 16;
+pub const HEADER_GROUPS: u32 = 8;
 
 /// Errors of one request that gin's handlers gave back.
 pub const GIN_ERRORS: u32 = 8;

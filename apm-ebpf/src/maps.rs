@@ -137,12 +137,14 @@ pub struct GoHeaders {
     pub tracestate: [u64; 2],
     /// One of them has several values, or they could not be read.
     pub is_unclear: u64,
+    /// How the request came, and on which connection: kept here for the same reason.
+    pub way: [u64; 2],
 }
 
 impl GoHeaders {
     /// None of them.
     pub const NONE: GoHeaders =
-        GoHeaders { traceparent: [0; 2], elastic_traceparent: [0; 2], tracestate: [0; 2], is_unclear: 0 };
+        GoHeaders { traceparent: [0; 2], elastic_traceparent: [0; 2], tracestate: [0; 2], is_unclear: 0, way: [0; 2] };
 }
 
 /// The trace of a request.

@@ -51,14 +51,21 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     GO_CONTEXTS.insert(hit.key(context), entered, 0).ok()?;
     // SAFETY: map values live until the program ends (RCU), and the handler that will speak of it has not begun.
     let entered = unsafe { &mut *GO_CONTEXTS.get_ptr_mut(hit.key(context))? };
-    if way.is_hidden() || propagate::is_on() {
-        trace::read_headers(&hit, asked, &mut entered.headers);
-        entered.trace = trace::of_request(&hit, &entered.headers, &head, request);
-    }
-    if way.is_hidden() {
-        return tell_asked(&hit, head, request, asked, matches!(way, Way::Http2), &entered.headers);
-    }
     let connection = if let Way::Plain(connection) = way { connection } else { 0 };
+    let (is_hidden, is_http2) = (way.is_hidden() as u64, matches!(way, Way::Http2) as u64);
+    let kept = &raw mut entered.headers.way;
+    // SAFETY: a member of a reference. Volatile, so that the verifier walks the loop for all ways at once.
+    let [way, connection] = unsafe {
+        kept.write_volatile([is_hidden | is_http2 << 1, connection]);
+        if is_hidden != 0 || propagate::is_on() {
+            trace::read_headers(&hit, asked, &mut entered.headers);
+            entered.trace = trace::of_request(&hit, &entered.headers, &head, request);
+        }
+        kept.read_volatile()
+    };
+    if way & 1 != 0 {
+        return tell_asked(&hit, head, request, asked, way & 2 != 0, &entered.headers);
+    }
     let mut slot = reserve()?;
     slot.write(Record { header: head, body: HandleBody { request, connection } });
     submit(slot);

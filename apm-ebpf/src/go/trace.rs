@@ -70,9 +70,8 @@ fn find(hit: &Hit, request: u64, found: &mut GoHeaders) -> Option<()> {
             let name = name_of(key);
             if !matches!(name, Name::Other) {
                 let [values, count] = text(group, hidden.values[0] + slot * hidden.values[1]);
-                if count > 1 {
-                    kept!(found.is_unclear = 1);
-                }
+                let unclear = kept!(found.is_unclear);
+                kept!(found.is_unclear = unclear | count >> 1);
                 let value = text(values, 0);
                 match name {
                     Name::Traceparent => kept!(found.traceparent = value),

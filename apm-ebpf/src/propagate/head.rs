@@ -4,6 +4,7 @@
 //! How far the search has come is kept in memory, as in [`ring::Capture`](crate::ring::Capture).
 
 use apm_common::limits::{HEAD_BYTES, HEAD_STEPS};
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel as read_kernel_bytes;
 
 /// The longest name that is looked for, and a word for the look ahead.
 const MARGIN: usize = 32;
@@ -103,38 +104,49 @@ fn has_newline(word: u64) -> bool {
     word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080 != 0
 }
 
+/// What is written at a place, eight bytes a word; zeros where nothing can be.
+#[inline(always)]
+fn words<const N: usize>(head: &Head, at: u64) -> [u64; N] {
+    if at > (HEAD_BYTES + MARGIN - 8 * N) as u64 {
+        return [0; N];
+    }
+    let mut words = [0; N];
+    // A helper, where the verifier walks one instruction: such a read has no alignment.
+    // SAFETY: from within the bytes, as many as there is room for.
+    unsafe {
+        read_kernel_bytes(words.as_mut_ptr().cast(), 8 * N as u32, head.bytes.as_ptr().add(at as usize).cast());
+    }
+    words
+}
+
+/// Letters in lower case. Bytes of no letter may be taken for others.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
+/// Eight bytes as a word.
+const fn word(text: &[u8; 8]) -> u64 {
+    u64::from_le_bytes(*text)
+}
+
 /// A line begins.
 #[inline(always)]
 fn line(head: &mut Head, at: u64) -> bool {
     if state!(head.second) == 0 {
         state!(head.second = at);
-        if at < 14 || differs(head, at - 10, b"http/1.1\r") {
+        if at < 14 || words::<1>(head, at - 10) != [word(b"HTTP/1.1")] {
             state!(head.state = STRANGE);
             return false;
         }
     }
-    let found = match byte(head, at) | 0x20 {
-        b't' if !differs(head, at, b"traceparent:") => PLACED,
-        b'e' if !differs(head, at, b"elastic-apm-traceparent:") => PLACED,
-        // `\r` with the bit of lower case.
-        0x2d if byte(head, at) == b'\r' && at + 2 <= state!(head.len) => WHOLE,
-        _ => SEARCHING,
-    };
-    state!(head.state = found);
-    found == SEARCHING
-}
-
-/// Is something else than `text`, which is in lower case, written here? Bytes of no letter may be taken for others.
-#[inline(always)]
-fn differs<const N: usize>(head: &Head, at: u64, text: &[u8; N]) -> bool {
-    if at >= (HEAD_BYTES + MARGIN - N) as u64 {
-        return true;
+    let [first, second, third] = words::<3>(head, at);
+    // Behind the end lies what was there before.
+    if first as u16 == u16::from_le_bytes(*b"\r\n") && at + 2 <= state!(head.len) {
+        state!(head.state = WHOLE);
+        return false;
     }
-    let mut differing = 0;
-    for (index, letter) in text.iter().enumerate() {
-        // SAFETY: within the bytes.
-        let byte = unsafe { core::ptr::read_volatile(head.bytes.as_ptr().add(at as usize + index)) };
-        differing |= (byte | 0x20) ^ (letter | 0x20);
+    let is_own = (first | LOWER == word(b"tracepar") && second as u32 | LOWER as u32 == u32::from_le_bytes(*b"ent:"))
+        || (first | LOWER == word(b"elastic-") && second | LOWER == word(b"apm-trac") && third | LOWER == word(b"eparent:"));
+    if is_own {
+        state!(head.state = PLACED);
     }
-    differing != 0
+    !is_own
 }
