@@ -195,7 +195,8 @@ fn twenty_processes_at_once() -> Result<()> {
     let seen = watch.finish()?;
     for program in &programs {
         let of = seen.documents.of_process(program.pid());
-        ensure!(text(of.request("/item/1")?, "transaction.name") == "GET /item/:id", "{}", of.summary());
+        let name = text(of.request("/item/1")?, "transaction.name");
+        ensure!(name == "GET /item/:id", "{}: {}\n{:?}", program.pid(), of.summary(), seen.agent.stats);
     }
     for (program, before) in programs.iter().zip(&before) {
         before.again(program, &database, UNDONE)?;
