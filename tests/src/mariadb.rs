@@ -50,10 +50,12 @@ impl MariaDb {
         let beginning = folder.path().join("beginning.sql");
         fs::write(&beginning, BEGINNING)?;
         let data = format!("--datadir={}", folder.path().join("data").display());
+        // A server that starts clears away what others have in theirs.
+        let temporary = format!("--tmpdir={}", folder.path().display());
         let mut install = Command::new("mariadb-install-db");
-        install.args(["--no-defaults", "--skip-test-db", "--skip-name-resolve", &data]);
+        install.args(["--no-defaults", "--skip-test-db", "--skip-name-resolve", &data, &temporary]);
         let mut server = Command::new(PROGRAM);
-        server.args(["--no-defaults", "--skip-name-resolve", "--bind-address=127.0.0.1", &data]);
+        server.args(["--no-defaults", "--skip-name-resolve", "--bind-address=127.0.0.1", &data, &temporary]);
         server.arg(format!("--init-file={}", beginning.display()));
         server.arg(format!("--socket={}", folder.path().join("socket").display()));
         server.arg(format!("--pid-file={}", folder.path().join("pid").display()));
