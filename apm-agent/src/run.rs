@@ -102,6 +102,7 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
         logs: settings.capture.log_sending,
         left_alone: settings.bridges.left_alone.clone(),
         node_context: settings.bridges.node_context,
+        node_bundles: settings.bridges.node_bundles,
     };
     let bridges = settings.bridges.clone();
     let mut live = Live::new(kernel, Parts { pipeline, admit: registry, output, recorder, bridges, bridge_settings });

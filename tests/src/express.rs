@@ -1,13 +1,14 @@
 //! The Express services of `tests/apps/node`, on any major of Node.js.
 
-use std::{process::Command, thread, time::Duration};
+use std::{fs, process::Command, thread, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use tempfile::TempDir;
 
 use crate::{
     agent::Agent,
     decoder::Decoder,
-    node::{Libraries, Major},
+    node::{Libraries, Major, bundle_into},
     place,
     postgres::Postgres,
     programs::Program,
@@ -37,6 +38,45 @@ pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables
     let mut command = command(major, options, "web.js", database);
     command.envs(variables.iter().copied());
     Program::listening(&format!("Node.js {}", major.0), command)
+}
+
+/// The service and its libraries in one file: a CommonJS (`cjs`) or an ES module (`esm`) with a source map, or an
+/// `executable` of Node.js 26.
+///
+/// # Errors
+/// If it cannot be made.
+pub fn bundle(format: &str) -> Result<TempDir> {
+    let folder = TempDir::new()?;
+    // What the libraries take from Node.js they `require`.
+    let banner =
+        "--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
+    let (name, options) = match format {
+        "esm" => ("service.mjs", &["--format=esm", "--sourcemap", banner][..]),
+        "cjs" => ("service.js", &["--sourcemap"][..]),
+        _ => ("service.js", &[][..]),
+    };
+    bundle_into(&folder.path().join(name), &place::app("node").join("web.js"), Libraries::Older, options)?;
+    if format == "executable" {
+        fs::write(folder.path().join("sea.json"), r#"{"main": "service.js", "output": "service"}"#)?;
+        let mut builder = Command::new(Major(26).program());
+        let built = builder.args(["--build-sea", "sea.json"]).current_dir(folder.path()).output()?;
+        ensure!(built.status.success(), "no executable: {}", String::from_utf8_lossy(&built.stderr));
+    }
+    Ok(folder)
+}
+
+/// Starts it.
+///
+/// # Errors
+/// If it does not start.
+pub fn start_bundle(major: Major, bundle: &TempDir, database: &Postgres) -> Result<Program> {
+    let service = |name: &str| Some(bundle.path().join(name)).filter(|path| path.exists());
+    let mut command = Command::new(service("service").unwrap_or_else(|| major.program()));
+    if service("service").is_none() {
+        command.arg(service("service.mjs").or_else(|| service("service.js")).context("a bundle")?);
+    }
+    command.env("DATABASE_URL", format!("postgres://postgres@127.0.0.1:{}/postgres", database.port()));
+    Program::listening(&format!("a bundle on Node.js {}", major.0), command)
 }
 
 /// Starts the service of `tests/apps/node/shop.js`, which is measured, behind other words; if asked to, with

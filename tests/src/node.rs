@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -39,6 +39,10 @@ pub enum Libraries {
     Newer,
     /// Still newer majors of a few.
     Newest,
+    /// The older ones in one file, as programs are often shipped.
+    BundledOlder,
+    /// The newer ones in one file.
+    BundledNewer,
 }
 
 impl Libraries {
@@ -47,13 +51,43 @@ impl Libraries {
         self.folder().join("node_modules")
     }
 
+    /// Are they the majors before the newest?
+    pub fn are_older(self) -> bool {
+        matches!(self, Libraries::Older | Libraries::BundledOlder)
+    }
+
+    /// Are they in one file?
+    pub fn are_bundled(self) -> bool {
+        matches!(self, Libraries::BundledOlder | Libraries::BundledNewer)
+    }
+
     fn folder(self) -> PathBuf {
         place::node().join(match self {
-            Libraries::Older => "older",
-            Libraries::Newer => "newer",
+            Libraries::Older | Libraries::BundledOlder => "older",
+            Libraries::Newer | Libraries::BundledNewer => "newer",
             Libraries::Newest => "newest",
         })
     }
+}
+
+/// Puts a script and all the libraries it needs into one file.
+///
+/// # Errors
+/// If the bundler (esbuild) fails.
+pub fn bundle_into(bundle: &Path, script: &Path, libraries: Libraries, options: &[&str]) -> Result<()> {
+    let mut bundler = Command::new(place::node().join("bundler/node_modules/@esbuild/linux-x64/bin/esbuild"));
+    bundler.arg(script).args([
+        "--bundle",
+        "--minify",
+        "--platform=node",
+        "--external:pg-native",
+        "--external:dtrace-provider",
+        "--log-level=error",
+    ]);
+    bundler.args(options).arg(format!("--outfile={}", bundle.display())).env("NODE_PATH", libraries.modules());
+    let bundled = bundler.output().context("esbuild runs")?;
+    ensure!(bundled.status.success(), "esbuild failed: {}", String::from_utf8_lossy(&bundled.stderr));
+    Ok(())
 }
 
 /// A scenario before it runs.
@@ -82,13 +116,19 @@ impl Scenario {
     /// The scenario in the file `name`.
     ///
     /// # Errors
-    /// If there is no temporary folder for it.
+    /// If there is no temporary folder for it, or its libraries cannot be bundled.
     pub fn new(name: &str, major: Major, libraries: Libraries) -> Result<Self> {
         let folder = TempDir::new()?;
         let app = place::app("node-script");
         let mut command = Command::new(major.program());
         command.arg(app.join("run.js")).arg(app.join(name));
         command.env("MODULES", libraries.folder()).env("OUTPUT", folder.path().join("records"));
+        if libraries.are_bundled() {
+            let bundle = folder.path().join("bundle.js");
+            // mysql looks at names of classes.
+            bundle_into(&bundle, &app.join("bundled.js"), libraries, &["--keep-names"])?;
+            command.env("BUNDLE", bundle);
+        }
         Ok(Self { name: format!("{name} on Node.js {}", major.0), command, folder })
     }
 

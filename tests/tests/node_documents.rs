@@ -13,7 +13,7 @@ use apm_tests::{
     programs::Program,
     turn::{Need, Turn},
     wait,
-    watch::Watch,
+    watch::{Seen, Watch},
 };
 use serde_json::Value;
 
@@ -48,12 +48,49 @@ fn requests_queries_and_calls_of(major: Major) -> Result<()> {
     let program = express::start(major, &database)?;
     let mut watch = Watch::process(program.pid())?;
     express::listens(watch.agent(), 1)?;
+    let seen = ask_everything(&program, watch)?;
+    let unsure = seen.documents.transactions().find(|transaction| text(transaction, "transaction.type") == "exit");
+    ensure!(unsure.is_none(), "no call is without its request: {unsure:?}");
+    ensure!(seen.agent.stats.get("trace.requests.joined") == 8, "{:?}", seen.agent.stats);
+    ensure!(!seen.documents.summary().contains("json/list"), "the inspector's own connections are nobody's business");
+    Ok(())
+}
+
+/// The libraries are in the same file as the program, and have lost the names of everything but their methods.
+#[test]
+fn bundles_are_told_of_like_what_they_were_made_from() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    for (major, format) in [(18, "cjs"), (24, "esm"), (26, "executable")] {
+        let bundle = express::bundle(format)?;
+        let program = express::start_bundle(Major(major), &bundle, &database)?;
+        let mut watch = Watch::process(program.pid())?;
+        express::listens(watch.agent(), 1)?;
+        // Each class is met when it is used; the last are those of a query that fails.
+        let mut warm = 1000;
+        wait::until("the libraries to be met", 2 * wait::PATIENCE, || {
+            warm += 1;
+            ask(&program, &format!("/item/{warm}"), 200).ok()?;
+            let documents = watch.documents().ok()?;
+            let mut named = documents.transactions().filter(|found| text(found, "transaction.name") == "GET /item/:id");
+            named.any(|found| documents.spans_of(found).count() == 1).then_some(())
+        })?;
+        // Nobody finds the source map of what is inside an executable.
+        if format != "executable" {
+            ask_everything(&program, watch).with_context(|| format!("{format} on Node.js {major}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Asks for everything once, and looks at what is told.
+fn ask_everything(program: &Program, watch: Watch) -> Result<Seen> {
     let url = format!("http://127.0.0.1:{}/item/9", program.port());
     for (path, status) in [("/item/1", 200), ("/two/2", 200), ("/at-once/3", 200), ("/throw", 500), ("/bad", 500)] {
-        ask(&program, path, status)?;
+        ask(program, path, status)?;
     }
-    ask(&program, &format!("/call?url={url}"), 200)?;
-    ask(&program, "/nowhere", 404)?;
+    ask(program, &format!("/call?url={url}"), 200)?;
+    ask(program, "/nowhere", 404)?;
     let seen = watch.finish()?;
     let documents = &seen.documents;
     for (path, name) in [
@@ -84,11 +121,7 @@ fn requests_queries_and_calls_of(major: Major) -> Result<()> {
     ensure!(text(called, "parent.id") == text(call, "span.id"), "{called}");
     ensure!(text(called, "trace.id") == text(call, "trace.id"), "{called}");
     errors(documents)?;
-    let unsure = documents.transactions().find(|transaction| text(transaction, "transaction.type") == "exit");
-    ensure!(unsure.is_none(), "no call is without its request: {unsure:?}");
-    ensure!(seen.agent.stats.get("trace.requests.joined") == 8, "{:?}", seen.agent.stats);
-    ensure!(!documents.summary().contains("json/list"), "the inspector's own connections are nobody's business");
-    Ok(())
+    Ok(seen)
 }
 
 fn errors(documents: &Documents) -> Result<()> {

@@ -105,9 +105,9 @@ fn unpack_dotnet() -> Result<()> {
     })
 }
 
-/// What npm installs, each in a folder of its own of `tests/apps/node-script`: Node.js itself, libraries, and
+/// What npm installs, each in a folder of its own of `tests/apps/node-script`: Node.js itself, libraries, a bundler, and
 /// Elastic's own agent.
-const NODE: [&str; 5] = ["majors", "older", "newer", "newest", "elastic"];
+const NODE: [&str; 6] = ["majors", "older", "newer", "newest", "bundler", "elastic"];
 
 /// Installs every Node.js and the libraries of its tests, as their lock files say.
 fn install_node() -> Result<()> {

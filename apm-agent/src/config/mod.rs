@@ -171,6 +171,8 @@ pub struct BridgeSwitches {
     pub node: bool,
     /// Its calls are linked to the request that makes them.
     pub node_context: bool,
+    /// Its libraries are looked for in bundles, too.
+    pub node_bundles: bool,
     /// Its libraries, and groups of Go's probes, that are left alone.
     pub left_alone: Vec<String>,
 }
@@ -186,6 +188,7 @@ impl Default for BridgeSwitches {
             dotnet_sources: Vec::new(),
             node: true,
             node_context: true,
+            node_bundles: true,
             left_alone: Vec::new(),
         }
     }

@@ -257,6 +257,7 @@ mod tests {
             logs: false,
             left_alone: Vec::new(),
             node_context: true,
+            node_bundles: true,
         };
         let mut bridges = Bridges::new(BridgeSwitches::default(), settings, None);
         let heard = |time| Message { pid: 7, time, said: Said::Heard };

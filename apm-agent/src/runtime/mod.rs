@@ -146,6 +146,8 @@ pub struct BridgeSettings {
     pub left_alone: Vec<String>,
     /// The script in Node.js knows which request makes a call.
     pub node_context: bool,
+    /// It looks for libraries in bundles.
+    pub node_bundles: bool,
 }
 
 /// The door of the run time with this `service.agent.name`, if it has one.

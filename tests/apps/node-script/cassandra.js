@@ -4,7 +4,7 @@
 const http = require('http')
 const cassandraServer = require('./cassandra_server')
 
-module.exports = async ({ load, attach, listen, get, each }) => {
+module.exports = async ({ load, attach, attachFor, listen, get, each }) => {
   const { Client } = load('cassandra-driver')
   const server = cassandraServer()
   const port = await listen(server)
@@ -56,7 +56,7 @@ module.exports = async ({ load, attach, listen, get, each }) => {
     return answers
   }
   const before = await ask()
-  attach()
+  await attachFor(ask)
   const after = await ask()
   await each(40, 20, id => get(served, `/many/${id}`, { agent: new http.Agent() }))
   await client.shutdown()

@@ -4,7 +4,7 @@
 const http = require('http')
 const path = require('path')
 
-module.exports = async ({ load, attach, listen, get }) => {
+module.exports = async ({ load, attachFor, listen, get }) => {
   const express = load('express')
   const app = express()
   app.use((request, response, next) => next())
@@ -29,11 +29,15 @@ module.exports = async ({ load, attach, listen, get }) => {
   app.use('/boom/handled', (error, request, response, next) => response.status(418).end(error.message))
   app.use((error, request, response, next) => { response.status(500).end('sorry') })
   const port = await listen(http.createServer(app))
-  const status = attach()
-  const statuses = {}
-  for (const target of ['/', '/items/7', '/files/12', '/static/run.js', '/static/none.js', '/shops/a/', '/shops/orders/orders/9',
-    '/shops/a/passed', '/other/b/orders/9', '/admin/users/root', '/health/deep', '/twice', '/boom/sync', '/boom/next', '/boom/handled', '/none']) {
-    statuses[target] = (await get(port, target)).status
+  const ask = async () => {
+    const statuses = {}
+    for (const target of ['/', '/items/7', '/files/12', '/static/run.js', '/static/none.js', '/shops/a/', '/shops/orders/orders/9',
+      '/shops/a/passed', '/other/b/orders/9', '/admin/users/root', '/health/deep', '/twice', '/boom/sync', '/boom/next', '/boom/handled', '/none']) {
+      statuses[target] = (await get(port, target)).status
+    }
+    return statuses
   }
+  const status = await attachFor(ask)
+  const statuses = await ask()
   return { status, statuses }
 }

@@ -55,25 +55,29 @@ async function hapi (load) {
 
 async function restify (load) {
   const server = load('restify').createServer()
-  const thrown = error => (request, response, next) => next(error)
+  const thrown = make => (request, response, next) => next(make())
   server.get('/items/:id', (request, response, next) => { response.send('ok'); next() })
   server.get('/shops/:shop/orders/:order', async (request, response) => { await null; response.send('ok') })
   server.get('/boom/async', async () => { throw new TypeError('async') })
-  server.get('/boom/sent', thrown(new RangeError('sent')))
-  server.get('/boom/handled', thrown(Object.assign(new Error('handled'), { statusCode: 418 })))
+  server.get('/boom/sent', thrown(() => new RangeError('sent')))
+  server.get('/boom/handled', thrown(() => Object.assign(new Error('handled'), { statusCode: 418 })))
   await new Promise(resolve => server.listen(0, '127.0.0.1', resolve))
   return [server.address().port, () => server.close()]
 }
 
 const frameworks = { fastify, koa, hapi, restify }
 
-module.exports = async ({ load, attach, get }) => {
+module.exports = async ({ load, attachFor, get }) => {
   const [port, close] = await frameworks[process.env.FRAMEWORK](load)
-  const status = attach()
-  const statuses = {}
-  for (const target of ['/items/7', '/shops/items/orders/9', '/boom/async', '/boom/sent', '/boom/handled', '/none']) {
-    statuses[target] = (await get(port, target)).status
+  const ask = async () => {
+    const statuses = {}
+    for (const target of ['/items/7', '/shops/items/orders/9', '/boom/async', '/boom/sent', '/boom/handled', '/none']) {
+      statuses[target] = (await get(port, target)).status
+    }
+    return statuses
   }
+  const status = await attachFor(ask)
+  const statuses = await ask()
   await close()
   return { status, statuses }
 }

@@ -3,7 +3,7 @@
 
 const http = require('http')
 
-module.exports = async ({ load, attach, listen, get }) => {
+module.exports = async ({ load, attachFor, listen, get }) => {
   const Memcached = load('memcached')
   const client = new Memcached(`127.0.0.1:${process.env.MEMCACHEDPORT}`)
   const done = (resolve, reject) => (error, value) => error ? reject(error) : resolve(value)
@@ -26,7 +26,7 @@ module.exports = async ({ load, attach, listen, get }) => {
     return answers
   }
   const before = await ask()
-  const status = attach()
+  const status = await attachFor(ask)
   const after = await ask()
   client.end()
   return { status, before, after }

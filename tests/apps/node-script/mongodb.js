@@ -4,7 +4,7 @@
 const http = require('http')
 const mongodbServer = require('./mongodb_server')
 
-module.exports = async ({ load, attach, listen, get, each }) => {
+module.exports = async ({ load, attachFor, listen, get, each }) => {
   const { MongoClient, BSON } = load('mongodb')
   const bson = BSON || require(require.resolve('bson', { paths: [process.env.MODULES] }))
   const server = mongodbServer(bson)
@@ -32,7 +32,7 @@ module.exports = async ({ load, attach, listen, get, each }) => {
     return answers
   }
   const before = await ask()
-  const status = attach()
+  const status = await attachFor(ask)
   const after = await ask()
   await each(40, 20, id => get(port, `/many/${id}`, { agent: new http.Agent() }))
   await client.close()

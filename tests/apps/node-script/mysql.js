@@ -3,7 +3,7 @@
 
 const http = require('http')
 
-module.exports = async ({ load, attach, listen, get }) => {
+module.exports = async ({ load, attachFor, listen, get }) => {
   const mysql = load('mysql')
   const settings = { host: '127.0.0.1', port: Number(process.env.MYSQLPORT), user: 'shop', database: 'shop' }
   const connection = mysql.createConnection(settings)
@@ -33,7 +33,7 @@ module.exports = async ({ load, attach, listen, get }) => {
     return answers
   }
   const before = await ask()
-  const status = attach()
+  const status = await attachFor(ask)
   const after = await ask()
   connection.end()
   pool.end()

@@ -3,7 +3,7 @@
 
 const http = require('http')
 
-module.exports = async ({ load, attach, listen, get }) => {
+module.exports = async ({ load, attachFor, listen, get }) => {
   const { Client, Pool, Query } = load('pg')
   const settings = { host: '127.0.0.1', port: Number(process.env.PGPORT), user: 'postgres', database: 'postgres' }
   const pool = new Pool({ ...settings, max: 2 })
@@ -45,7 +45,7 @@ module.exports = async ({ load, attach, listen, get }) => {
     return answers
   }
   const before = await ask()
-  const status = attach()
+  const status = await attachFor(ask)
   const after = await ask()
   await Promise.all([client.end(), pool.end()])
   // A rejection that nobody handles stays one.

@@ -3,7 +3,7 @@
 
 const http = require('http')
 
-module.exports = async ({ load, attach, listen, get }) => {
+module.exports = async ({ load, attachFor, listen, get }) => {
   const Redis = load('ioredis')
   const { createClient } = load('redis')
   const port = Number(process.env.REDISPORT)
@@ -37,7 +37,7 @@ module.exports = async ({ load, attach, listen, get }) => {
     return answers
   }
   const before = await ask()
-  const status = attach()
+  const status = await attachFor(ask)
   const after = await ask()
   io.disconnect()
   automatic.disconnect()

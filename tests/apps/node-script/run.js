@@ -1,12 +1,14 @@
 'use strict'
 // Runs a scenario: `node run.js SCENARIO`. The environment says what with: `EXPRESSION` is a file with the script,
-// `MODULES` a folder with libraries. Its result is printed as one line of JSON.
+// `MODULES` a folder with libraries, or `BUNDLE` a file that holds them all. Its result is printed as one line of JSON.
 
 const fs = require('fs')
 const http = require('http')
 const path = require('path')
 const { createRequire } = require('module')
 const { Session } = require('inspector')
+
+const { BUNDLE } = process.env
 
 // The script, evaluated as the agent does it.
 function attach (expression = fs.readFileSync(process.env.EXPRESSION, 'utf8')) {
@@ -23,6 +25,27 @@ function attach (expression = fs.readFileSync(process.env.EXPRESSION, 'utf8')) {
 
 // Who is attached has this: all of it that can be seen from outside.
 const attached = () => globalThis[Symbol.for('apm-agent.node')]
+
+// The same, for libraries that are used so. In a bundle each class is met when it is used, as soon as its place is found;
+// what was told until then lacks something, and is forgotten.
+async function attachFor (use, { forget = true } = {}) {
+  const status = attach()
+  if (!BUNDLE) return status
+  const patched = () => JSON.parse(attached().again({ lease_port: 0 })).patched
+  do await use(); while (!patched().includes('what is met of bundles'))
+  await use()
+  await use()
+  if (forget) await toldUntilNow()
+  return { ...status, patched: patched() }
+}
+
+async function toldUntilNow () {
+  const server = http.createServer((request, response) => response.end())
+  await get(await listen(server), '/all-told')
+  server.close()
+  while (!fs.readFileSync(process.env.OUTPUT).includes('/all-told')) await new Promise(resolve => setTimeout(resolve, 10))
+  fs.truncateSync(process.env.OUTPUT)
+}
 
 // Connections that rest are not closed: a client may be about to use them again.
 function listen (server) {
@@ -65,8 +88,8 @@ async function each (count, atOnce, work) {
 
 async function main () {
   const scenario = require(path.resolve(process.argv[2]))
-  const load = createRequire(path.join(process.env.MODULES, 'index.js'))
-  const result = await scenario({ load, attach, attached, listen, get, echo, each })
+  const load = BUNDLE ? require(BUNDLE) : createRequire(path.join(process.env.MODULES, 'index.js'))
+  const result = await scenario({ load, attach, attachFor, attached, listen, get, echo, each })
   if (result === undefined) return
   if (attached()) attached().detach()
   process.stdout.write(JSON.stringify(result) + '\n', () => process.exit(0))

@@ -3,7 +3,7 @@
 
 const http = require('http')
 
-module.exports = async ({ load, attach, listen, get }) => {
+module.exports = async ({ load, attachFor, listen, get }) => {
   const WebSocket = load('ws')
   const sockets = new WebSocket.Server({ port: 0, host: '127.0.0.1' })
   await new Promise(resolve => sockets.on('listening', resolve))
@@ -32,7 +32,7 @@ module.exports = async ({ load, attach, listen, get }) => {
     return { answers, heard: heard.splice(0) }
   }
   const before = await ask()
-  const status = attach()
+  const status = await attachFor(ask)
   const after = await ask()
   client.terminate()
   sockets.close()

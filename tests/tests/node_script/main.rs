@@ -41,6 +41,23 @@ fn on_each(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
     Ok(())
 }
 
+/// Runs a test in every major, and with libraries in one file in some.
+fn on_each_and_bundled(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
+    on_each(&test)?;
+    on_bundles(test)
+}
+
+/// Runs a test with libraries in one file, in an old major and in a new one.
+fn on_bundles(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
+    if !turn::can_run(NEEDS) {
+        return Ok(());
+    }
+    for (major, libraries) in [(18, Libraries::BundledOlder), (24, Libraries::BundledNewer)] {
+        test(Major(major), libraries).with_context(|| format!("Node.js {major} with {libraries:?} libraries"))?;
+    }
+    Ok(())
+}
+
 /// Runs a test with the newest libraries, in the majors that all of them run in.
 fn on_newest(test: impl Fn(Major, Libraries) -> Result<()>) -> Result<()> {
     if !turn::can_run(NEEDS) {

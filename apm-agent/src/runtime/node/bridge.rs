@@ -132,6 +132,7 @@ fn wanted(settings: &BridgeSettings, lease_port: u16) -> ScriptSettings {
         sample_rate: settings.sample_rate,
         metrics_interval_ms: u32::try_from(interval).unwrap_or(u32::MAX),
         context: settings.node_context,
+        bundles: settings.node_bundles,
         off: settings.left_alone.clone(),
         ..ScriptSettings::default()
     }

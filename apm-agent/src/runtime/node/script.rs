@@ -30,6 +30,7 @@ const FILES: &[&str] = files![
     "metrics.js",
     "workers.js",
     "libraries.js",
+    "bundles.js",
     "library/express.js",
     "library/fastify.js",
     "library/koa.js",
@@ -78,6 +79,8 @@ pub struct ScriptSettings {
     pub all_facts: bool,
     /// Libraries that are left alone, by the names [`Status::patched`] begins with.
     pub off: Vec<String>,
+    /// Libraries inside bundles are looked for, where the program may be one.
+    pub bundles: bool,
     /// File that gets the records instead of /dev/null. For tests.
     pub output: Option<String>,
 }
@@ -94,6 +97,7 @@ impl Default for ScriptSettings {
             elastic_header: true,
             all_facts: false,
             off: Vec::new(),
+            bundles: true,
             output: None,
         }
     }
@@ -186,6 +190,18 @@ mod tests {
         for path in all {
             assert!(expression.contains(&std::fs::read_to_string(&path).unwrap()), "{}", path.display());
         }
+    }
+
+    /// The files share one scope, and JavaScript takes the last function of a name.
+    #[test]
+    fn no_function_is_hidden_by_another_of_its_name() {
+        let text = FILES.concat();
+        let named = text.lines().filter_map(|line| line.trim_start_matches("async ").strip_prefix("function "));
+        let mut names: Vec<&str> =
+            named.filter_map(|rest| rest.trim_start_matches("* ").split([' ', '(']).next()).collect();
+        names.sort_unstable();
+        let twice: Vec<&[&str]> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(names.len() > 100 && twice.is_empty(), "{} functions, {twice:?}", names.len());
     }
 
     #[test]

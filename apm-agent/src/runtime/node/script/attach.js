@@ -11,9 +11,10 @@ function attach () {
   }
   watchErrors()
   watchModules()
+  watchBundles()
   measure()
   watchWorkers()
-  Object.defineProperty(globalThis, KEY, { value: { build: settings.build, again, detach }, configurable: true })
+  Object.defineProperty(globalThis, KEY, { value: { build: settings.build, again, detach, met }, configurable: true })
   undo.push(() => delete globalThis[KEY])
   active = true
   holdLease()

@@ -24,6 +24,10 @@ class Cover {
 
 function cover (span, work) { return run(new Cover(span), work) }
 
+// Requests that began before this moment are not told of further: a library was met that would have to have been watched
+// since.
+let certainFrom = 0
+
 // What runs now works for this.
 function held () { return settings.context ? store.getStore() : undefined }
 
@@ -49,6 +53,7 @@ function current () {
 }
 
 function lasting (transaction) {
+  if (transaction.began < certainFrom) return undefined
   return transaction.ended === 0 || now() - transaction.ended < LINGER ? transaction : undefined
 }
 

@@ -2,6 +2,8 @@
 //
 // `name` is what the user switches off; `versions` the first and last major that were tried; `files` says which of its
 // package's modules are changed, by a function that gets the module's exports and throws when they are not as expected.
+// `classes` says the same of bundles: a class is met at the first call of `method`, has a method `like` of its own, too,
+// and is given as if it were the module's exports, with the object. Of a pool it is the method that all who wait pass.
 const libraries = []
 
 // The last `node_modules` of a path is the one that counts.
@@ -49,9 +51,14 @@ function consider (module) {
     refused.set(label, `only versions ${first} to ${last} are known`)
     return
   }
+  changeLibrary(label, () => change(module.exports, major))
+}
+
+// All of it or nothing.
+function changeLibrary (label, change) {
   const before = undo.length
   try {
-    change(module.exports, major)
+    change()
     patched.add(label)
   } catch (error) {
     unwind(before)

@@ -1,6 +1,11 @@
 // cassandra-driver: each request for a statement, a batch, or a page of rows. All ways to ask go through two functions.
 
-libraries.push({ name: 'cassandra-driver', versions: [4, 4], files: { 'lib/client.js': cassandraClient } })
+libraries.push({
+  name: 'cassandra-driver',
+  versions: [4, 4],
+  files: { 'lib/client.js': cassandraClient },
+  classes: [{ method: '_execute', like: '_batch', change: cassandraClient }]
+})
 
 function cassandraClient ({ prototype }) {
   cassandraCall(prototype, '_connect', client => client.connected ? undefined : { name: 'Cassandra: Connect' })

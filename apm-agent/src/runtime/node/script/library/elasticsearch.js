@@ -4,7 +4,8 @@ libraries.push({
   name: 'elasticsearch',
   package: '@elastic/transport',
   versions: [8, 9],
-  files: { 'lib/Transport.js': elasticsearchTransport }
+  files: { 'lib/Transport.js': elasticsearchTransport },
+  classes: [{ method: 'request', like: 'sniff', change: elasticsearchTransport }]
 })
 
 // Requests whose body is a query, as Elastic's agent has them by default (`elasticsearch_capture_body_urls`).

@@ -2,8 +2,8 @@
 // mounted has to be found again, for Express keeps it only as a regular expression.
 
 libraries.push(
-  { name: 'express', versions: [4, 4], files: { 'lib/router/layer.js': layer4 } },
-  { name: 'express', package: 'router', versions: [2, 2], files: { 'lib/layer.js': layer5 } })
+  { name: 'express', versions: [4, 4], files: { 'lib/router/layer.js': layer4 }, classes: [{ method: 'handle_request', like: 'handle_error', change: layer4 }] },
+  { name: 'express', package: 'router', versions: [2, 2], files: { 'lib/layer.js': layer5 }, classes: [{ method: 'handleRequest', like: 'handleError', change: layer5 }] })
 
 function layer4 ({ prototype }) { patchLayer(prototype, 'handle_request', mountedAt4) }
 
@@ -26,7 +26,7 @@ const NOWHERE = []
 // Gives what the layer is to call when it has done its part.
 function enterLayer (layer, request, next, mountedAt) {
   const transaction = transactions.get(request)
-  if (!transaction || transaction.ended !== 0 || typeof next !== 'function') return next
+  if (!transaction || transaction.ended !== 0 || transaction.began < certainFrom || typeof next !== 'function') return next
   if (transaction.mounts === undefined) transaction.mounts = NOWHERE
   const { mounts } = transaction
   const depth = mounts.length

@@ -1,8 +1,8 @@
 // Fastify 4 and 5: its router says which route it is, its replies which errors.
 
 libraries.push(
-  { name: 'fastify', package: 'find-my-way', versions: [7, 9], files: { 'index.js': fastifyRouter } },
-  { name: 'fastify', versions: [4, 5], files: { 'lib/reply.js': fastifyReply } })
+  { name: 'fastify', package: 'find-my-way', versions: [7, 9], files: { 'index.js': fastifyRouter }, classes: [{ method: 'lookup', like: 'prettyPrint', change: fastifyRouter }] },
+  { name: 'fastify', versions: [4, 5], files: { 'lib/reply.js': fastifyReply }, classes: [{ method: 'send', like: 'callNotFound', change: fastifyReply }] })
 
 function fastifyRouter ({ prototype }) {
   hook(prototype, 'find', () => true, (_, found) => {

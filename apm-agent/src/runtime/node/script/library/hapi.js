@@ -1,6 +1,12 @@
 // hapi 20 and 21.
 
-libraries.push({ name: 'hapi', package: '@hapi/hapi', versions: [20, 21], files: { 'lib/request.js': hapiRequest } })
+libraries.push({
+  name: 'hapi',
+  package: '@hapi/hapi',
+  versions: [20, 21],
+  files: { 'lib/request.js': hapiRequest },
+  classes: [{ method: '_execute', like: '_postCycle', change: hapiRequest }]
+})
 
 function hapiRequest ({ prototype }) {
   hook(prototype, '_execute', request => {

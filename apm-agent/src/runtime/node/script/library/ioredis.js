@@ -8,7 +8,11 @@ libraries.push({
     'built/redis/index.js': ioredisClient,
     'built/Pipeline.js': ioredisPipeline,
     'built/pipeline.js': ioredisPipeline
-  }
+  },
+  classes: [
+    { method: 'sendCommand', like: 'flushQueue', change: ioredisClient },
+    { method: 'sendCommand', like: 'fillResult', change: ioredisPipeline }
+  ]
 })
 
 // Notes on commands: the transaction in which they were put into a pipeline, which somebody else may send.

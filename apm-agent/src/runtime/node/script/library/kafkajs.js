@@ -4,7 +4,12 @@
 libraries.push({
   name: 'kafkajs',
   versions: [2, 2],
-  files: { 'src/broker/index.js': kafkaBroker, 'src/consumer/runner.js': kafkaRunner }
+  files: { 'src/broker/index.js': kafkaBroker, 'src/consumer/runner.js': kafkaRunner },
+  classes: [
+    { method: 'produce', like: 'offsetFetch', change: kafkaBroker },
+    { method: 'processEachMessage', like: 'processEachBatch', change: kafkaRunner },
+    { method: 'processEachBatch', like: 'processEachMessage', change: kafkaRunner }
+  ]
 })
 
 function kafkaBroker ({ prototype }) {

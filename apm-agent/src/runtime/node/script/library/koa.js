@@ -3,8 +3,15 @@
 libraries.push({
   name: 'koa',
   versions: [2, 3],
-  files: { 'lib/application.js': koaApplication, 'lib/context.js': koaContext }
+  files: { 'lib/application.js': koaApplication, 'lib/context.js': koaContext },
+  classes: [{ method: 'handleRequest', like: 'createContext', change: koaBundled }]
 })
+
+// The application's context is made from the library's.
+function koaBundled (exports, major, application) {
+  koaApplication(exports)
+  koaContext(Object.getPrototypeOf(application.context))
+}
 
 function koaApplication ({ prototype }) {
   hook(prototype, 'handleRequest', (application, [context]) => {

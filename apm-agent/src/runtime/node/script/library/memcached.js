@@ -1,6 +1,11 @@
 // memcached: each command is put together by a function, in the context of whoever asked for it.
 
-libraries.push({ name: 'memcached', versions: [2, 2], files: { 'lib/memcached.js': memcachedClient } })
+libraries.push({
+  name: 'memcached',
+  versions: [2, 2],
+  files: { 'lib/memcached.js': memcachedClient },
+  classes: [{ method: 'command', like: 'getMulti', change: memcachedClient }]
+})
 
 function memcachedClient ({ prototype }) {
   hook(prototype, 'command', (client, args) => {

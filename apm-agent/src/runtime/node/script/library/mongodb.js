@@ -3,7 +3,12 @@
 libraries.push({
   name: 'mongodb',
   versions: [5, 7],
-  files: { 'lib/cmap/connection.js': mongodbConnection, 'lib/cmap/connection_pool.js': mongodbPool }
+  files: { 'lib/cmap/connection.js': mongodbConnection, 'lib/cmap/connection_pool.js': mongodbPool },
+  // From version 6 on.
+  classes: [
+    { method: 'command', like: 'sendWire', change: exports => mongodbConnection({ Connection: exports }, 6) },
+    { method: 'checkIn', like: 'checkOut', change: exports => mongodbPool({ ConnectionPool: exports }) }
+  ]
 })
 
 // What a connection sends for its own sake.

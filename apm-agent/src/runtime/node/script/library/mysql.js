@@ -3,7 +3,11 @@
 libraries.push({
   name: 'mysql',
   versions: [2, 2],
-  files: { 'lib/protocol/Protocol.js': mysqlProtocol, 'lib/Pool.js': mysqlPool }
+  files: { 'lib/protocol/Protocol.js': mysqlProtocol, 'lib/Pool.js': mysqlPool },
+  classes: [
+    { method: '_enqueue', like: 'handshake', change: mysqlProtocol },
+    { method: 'releaseConnection', like: 'acquireConnection', change: mysqlPool }
+  ]
 })
 
 function mysqlProtocol ({ prototype }) {

@@ -8,7 +8,11 @@ libraries.push({
     'lib/connection.js': mysql2Connection,
     'lib/base/pool.js': mysql2Pool,
     'lib/pool.js': mysql2Pool
-  }
+  },
+  classes: [
+    { method: 'addCommand', like: 'handlePacket', change: mysql2Connection },
+    { method: 'releaseConnection', like: 'getConnection', change: mysql2Pool }
+  ]
 })
 
 // A statement that cannot be prepared: the error is told to whoever asked for its execution, in the same turn.

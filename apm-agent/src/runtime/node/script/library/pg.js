@@ -1,8 +1,19 @@
 // pg, and the pool it comes with.
 
 libraries.push(
-  { name: 'pg', versions: [8, 8], files: { 'lib/client.js': pgClient } },
-  { name: 'pg', package: 'pg-pool', versions: [2, 3], files: { 'index.js': pgPool } })
+  {
+    name: 'pg',
+    versions: [8, 8],
+    files: { 'lib/client.js': pgClient },
+    classes: [{ method: '_pulseQueryQueue', like: '_handleReadyForQuery', change: pgClient }]
+  },
+  {
+    name: 'pg',
+    package: 'pg-pool',
+    versions: [2, 3],
+    files: { 'index.js': pgPool },
+    classes: [{ method: '_pulseQueue', like: '_acquireClient', change: pgPool }]
+  })
 
 function pgClient ({ prototype }) {
   if (typeof prototype._pulseQueryQueue !== 'function') throw new TypeError('it has no queue of queries')

@@ -4,7 +4,11 @@ libraries.push({
   name: 'redis',
   package: '@redis/client',
   versions: [1, 6],
-  files: { 'dist/lib/client/commands-queue.js': redisQueue, 'dist/lib/client/index.js': redisClient }
+  files: { 'dist/lib/client/commands-queue.js': redisQueue, 'dist/lib/client/index.js': redisClient },
+  classes: [
+    { method: 'addCommand', like: 'flushAll', change: redisQueue },
+    { method: 'sendCommand', like: '_executePipeline', change: redisClient }
+  ]
 })
 
 // The client that is putting a command into its queue right now; its queue does not know it. Before version 5 commands

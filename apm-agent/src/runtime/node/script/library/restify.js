@@ -3,7 +3,11 @@
 libraries.push({
   name: 'restify',
   versions: [11, 12],
-  files: { 'lib/router.js': restifyRouter, 'lib/server.js': restifyServer }
+  files: { 'lib/router.js': restifyRouter, 'lib/server.js': restifyServer },
+  classes: [
+    { method: 'lookup', like: 'mount', change: restifyRouter },
+    { method: '_onRequest', like: '_onHandlerError', change: restifyServer }
+  ]
 })
 
 function restifyRouter ({ prototype }) {

@@ -1,6 +1,11 @@
 // ws: messages that are sent.
 
-libraries.push({ name: 'ws', versions: [7, 8], files: { 'lib/websocket.js': wsSocket } })
+libraries.push({
+  name: 'ws',
+  versions: [7, 8],
+  files: { 'lib/websocket.js': wsSocket },
+  classes: [{ method: 'send', like: 'setSocket', change: wsSocket }]
+})
 
 function wsSocket ({ prototype }) {
   hook(prototype, 'send', (socket, args) => {
