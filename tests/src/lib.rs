@@ -9,6 +9,7 @@
 
 pub mod agent;
 pub mod child;
+pub mod compared;
 pub mod databases;
 pub mod decoder;
 pub mod documents;

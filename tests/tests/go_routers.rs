@@ -78,30 +78,30 @@ fn errors_of_handlers() -> Result<()> {
     let seen = ask("gin", Build::Fixed, &["/errors/1", "/panic/2"])?;
     let documents = seen.documents;
     let expected = [
-        ("*errors.errorString", json!("the shelf is empty")),
-        ("*fmt.wrapError", json!("item 1: the shelf is empty")),
-        ("*main.unlike", json!("[EMPTY]")),
+        ("errors", "errorString", json!("the shelf is empty")),
+        ("fmt", "wrapError", json!("item 1: the shelf is empty")),
+        ("main", "unlike", json!("[EMPTY]")),
     ];
     errors_are(&documents, "/errors/1", &expected)?;
     ensure!(text(documents.request("/errors/1")?, "event.outcome") == "success", "a bad request is the client's");
-    errors_are(&documents, "/panic/2", &[("string", json!("broken on purpose"))])?;
+    errors_are(&documents, "/panic/2", &[("", "string", json!("broken on purpose"))])?;
     let paths = ["/errors/1", "/wrapped/2", "/inner/3", "/unlike/4", "/none/5"];
     let documents = ask("echo", Build::Fixed, &paths)?.documents;
-    let http = "*github.com/labstack/echo/v4.HTTPError";
-    errors_are(&documents, paths[0], &[(http, json!("code=418, message=no coffee"))])?;
-    errors_are(&documents, paths[1], &[("*fmt.wrapError", json!("item 2: the shelf is empty"))])?;
-    errors_are(&documents, paths[2], &[(http, json!("[EMPTY]"))])?;
-    errors_are(&documents, paths[3], &[("*main.unlike", json!("[EMPTY]"))])?;
-    errors_are(&documents, paths[4], &[(http, json!("code=404, message=Not Found"))])
+    let (echo, http) = ("github.com/labstack/echo/v4", "HTTPError");
+    errors_are(&documents, paths[0], &[(echo, http, json!("code=418, message=no coffee"))])?;
+    errors_are(&documents, paths[1], &[("fmt", "wrapError", json!("item 2: the shelf is empty"))])?;
+    errors_are(&documents, paths[2], &[(echo, http, json!("[EMPTY]"))])?;
+    errors_are(&documents, paths[3], &[("main", "unlike", json!("[EMPTY]"))])?;
+    errors_are(&documents, paths[4], &[(echo, http, json!("code=404, message=Not Found"))])
 }
 
-fn errors_are(documents: &Documents, path: &str, wanted: &[(&str, Value)]) -> Result<()> {
+fn errors_are(documents: &Documents, path: &str, wanted: &[(&str, &str, Value)]) -> Result<()> {
     let of_path = documents.errors().filter(|error| {
         documents.transaction_of(error).is_some_and(|transaction| text(transaction, "url.path") == path)
     });
     let exceptions: Vec<&Value> = of_path.map(|error| &error["error"]["exception"][0]).collect();
-    let found: Vec<(&str, Value)> =
-        exceptions.iter().map(|one| (text(one, "type"), one.get("message").cloned().unwrap_or_default())).collect();
+    let message = |one: &Value| one.get("message").cloned().unwrap_or_default();
+    let found: Vec<_> = exceptions.iter().map(|one| (text(one, "module"), text(one, "type"), message(one))).collect();
     ensure!(found == wanted, "{path}: {exceptions:?}");
     ensure!(exceptions.iter().all(|one| one["handled"] != json!(false)), "{path}: {exceptions:?}");
     Ok(())

@@ -29,6 +29,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
+// What an agent within the process takes for its own; see elastic.go.
+var (
+	openDatabase = sql.Open
+	asked        = func(handler http.Handler) http.Handler { return handler }
+	ofRedis8     = func(*redis8.Client) {}
+	ofMongo1     = func(*options1.ClientOptions) {}
+)
+
 func main() {
 	if port := os.Getenv("MYSQL_PORT"); port != "" {
 		useMysql(port)
@@ -39,7 +47,7 @@ func main() {
 	if port := os.Getenv("MONGODB_PORT"); port != "" {
 		useMongo("mongodb://127.0.0.1:" + port + "/?directConnection=true")
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), asked(http.DefaultServeMux)))
 }
 
 // handle answers with what ask gives for the number in the path.
@@ -56,7 +64,7 @@ func handle(pattern string, ask func(request *http.Request, number int) (string,
 }
 
 func useMysql(port string) {
-	database, err := sql.Open("mysql", "shop@tcp(127.0.0.1:"+port+")/shop")
+	database, err := openDatabase("mysql", "shop@tcp(127.0.0.1:"+port+")/shop")
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -103,6 +111,7 @@ func (queue worker) do(what func() error) error {
 func useRedis(port string) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, PoolSize: 1})
 	older := redis8.NewClient(&redis8.Options{Addr: "127.0.0.1:" + port, PoolSize: 1})
+	ofRedis8(older)
 	queue := begin()
 	handle("/redis/worker/{id}", func(request *http.Request, number int) (string, error) {
 		return "written", queue.do(func() error { return client.Set(request.Context(), "worker", number, 0).Err() })
@@ -133,7 +142,9 @@ func useMongo(uri string) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	older, err := mongo1.Connect(context.Background(), options1.Client().ApplyURI(uri))
+	olderOptions := options1.Client().ApplyURI(uri)
+	ofMongo1(olderOptions)
+	older, err := mongo1.Connect(context.Background(), olderOptions)
 	if err != nil {
 		log.Fatal(err)
 	}

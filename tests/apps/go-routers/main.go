@@ -28,6 +28,14 @@ var routers = map[string]func() http.Handler{
 	"gin": withGin, "gorilla": withGorilla, "chi": withChi, "echo": withEcho,
 }
 
+// What an agent within the process puts into each router; see elastic.go.
+var (
+	inGin     = func(*gin.Engine) {}
+	inGorilla = func(*mux.Router) {}
+	inChi     = func(chi.Router) {}
+	inEcho    = func(*echo.Echo) {}
+)
+
 func main() {
 	router, is := routers[os.Getenv("ROUTER")]
 	if !is {
@@ -74,8 +82,10 @@ func done(answer http.ResponseWriter, _ *http.Request) {
 func withGin() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
+	engine.Use(gin.Recovery())
+	inGin(engine)
 	// As tracing middlewares do.
-	engine.Use(gin.Recovery(), func(c *gin.Context) {
+	engine.Use(func(c *gin.Context) {
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, 2))
 		c.Next()
 	})
@@ -96,6 +106,7 @@ func withGin() http.Handler {
 
 func withGorilla() http.Handler {
 	router := mux.NewRouter()
+	inGorilla(router)
 	router.HandleFunc("/users/{id:[0-9]{1,9}}", done)
 	router.HandleFunc("/whole/{id}", whole)
 	router.PathPrefix("/api").Subrouter().PathPrefix("/v1").Subrouter().HandleFunc("/items/{id}/{rest:.*}", done)
@@ -104,6 +115,7 @@ func withGorilla() http.Handler {
 
 func withChi() http.Handler {
 	router := chi.NewRouter()
+	inChi(router)
 	router.Use(withValue)
 	router.Get("/users/{id}", done)
 	router.Get("/whole/{id}", whole)
@@ -123,6 +135,7 @@ func withChi() http.Handler {
 
 func withEcho() http.Handler {
 	router := echo.New()
+	inEcho(router)
 	router.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), key{}, 2)))
