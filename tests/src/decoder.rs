@@ -45,6 +45,11 @@ impl Decoder {
         Ok(Self { child, address, folder })
     }
 
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.child.pid()
+    }
+
     /// Base URL, for `--server-url`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)

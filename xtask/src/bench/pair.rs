@@ -22,8 +22,8 @@ pub struct Pair {
     pub bare: Run,
     /// With it.
     pub watched: Run,
-    /// What the agent itself took.
-    pub agent: Cost,
+    /// What the agent itself took; `None`: it is part of the target.
+    pub agent: Option<Cost>,
 }
 
 /// What the agent took for a run.
@@ -41,12 +41,15 @@ pub struct Cost {
     pub exchanges_lost: u64,
 }
 
-/// Runs bare, then watched.
+/// Runs bare, then watched, or with another agent in the target.
 ///
 /// # Errors
 /// If a run or the agent fails.
 pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
     let bare = target.run(load, duration)?;
+    if let Some(other) = target.other() {
+        return Ok(Pair { bare, watched: other.run(AGENT_CORE, load, duration)?, agent: None });
+    }
     let folder = TempDir::new()?;
     let mut arguments = target.selection();
     arguments.extend(["--file".to_owned(), folder.path().join("documents.ndjson").display().to_string()]);
@@ -63,7 +66,7 @@ pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
     let stats = agent.stop()?.stats;
     let maps = stats.get("kernel.map_bytes");
     let (events_lost, exchanges_lost) = (stats.get("kernel.events.lost"), stats.lost_exchanges());
-    Ok(Pair { bare, watched, agent: Cost { cpu, resident, maps, events_lost, exchanges_lost } })
+    Ok(Pair { bare, watched, agent: Some(Cost { cpu, resident, maps, events_lost, exchanges_lost }) })
 }
 
 fn wait_until_idle(pid: u32) -> Result<()> {

@@ -5,6 +5,7 @@ use std::{fs, process::Command, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     child::Child,
+    decoder::Decoder,
     dotnet::{Framework, Web},
     express,
     go::Build,
@@ -53,6 +54,8 @@ pub enum Scenario {
     Go,
     /// The same, without probes: what the wire alone costs.
     GoWire,
+    /// The same, with Elastic's own agent in it instead of ours beside it.
+    GoElastic,
     /// Express with a pool of pg and ioredis, one query and one command per request.
     Node(Major),
     /// pgbench, watched as a client.
@@ -61,13 +64,14 @@ pub enum Scenario {
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 9] = [
+    pub const ALL: [Scenario; 10] = [
         Scenario::Nginx,
         Scenario::Gunicorn,
         Scenario::Dotnet,
         Scenario::DotnetWire,
         Scenario::Go,
         Scenario::GoWire,
+        Scenario::GoElastic,
         Scenario::Node(Major(20)),
         Scenario::Node(Major(24)),
         Scenario::Pgbench,
@@ -82,6 +86,7 @@ impl Scenario {
             Scenario::DotnetWire => "ASP.NET Core + Npgsql, bridge off".to_owned(),
             Scenario::Go => "Go net/http + lib/pq, one query".to_owned(),
             Scenario::GoWire => "Go net/http + lib/pq, probes off".to_owned(),
+            Scenario::GoElastic => "Go net/http + lib/pq, Elastic's agent in it".to_owned(),
             Scenario::Node(major) => format!("Node.js {}, Express + pg + ioredis", major.0),
             Scenario::Pgbench => "pgbench -S as a client".to_owned(),
         }
@@ -93,7 +98,8 @@ impl Scenario {
             // Methods are compiled anew, better, after thirty calls and after some time.
             Scenario::Dotnet | Scenario::DotnetWire => 4,
             Scenario::Node(_) => 2,
-            Scenario::Nginx | Scenario::Gunicorn | Scenario::Go | Scenario::GoWire | Scenario::Pgbench => 1,
+            Scenario::Nginx | Scenario::Gunicorn | Scenario::Go | Scenario::GoWire | Scenario::GoElastic => 1,
+            Scenario::Pgbench => 1,
         }
     }
 
@@ -120,6 +126,13 @@ impl Scenario {
                 let database = pinned_database(AGENT_CORE)?;
                 let program = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
                 Target::Go { program, _database: database, probes: self == Scenario::Go }
+            }
+            Scenario::GoElastic => {
+                let (database, decoder) = (pinned_database(AGENT_CORE)?, Decoder::start()?);
+                process::pin(decoder.pid(), AGENT_CORE)?;
+                let bare = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
+                let with = go_web::start_with_elastic(&PINNED, &database, &decoder)?;
+                Target::GoElastic { bare, with, _servers: (database, decoder) }
             }
             Scenario::Node(major) => {
                 let (database, redis) = (pinned_database(AGENT_CORE)?, Redis::start()?);
@@ -191,6 +204,15 @@ pub enum Target {
         /// There are probes in it.
         probes: bool,
     },
+    /// See [`Scenario::GoElastic`].
+    GoElastic {
+        /// The service without an agent.
+        bare: Program,
+        /// The service with Elastic's.
+        with: Program,
+        /// What both ask, and whom Elastic's agent tells; they end with them.
+        _servers: (Postgres, Decoder),
+    },
     /// See [`Scenario::Node`].
     Node {
         /// The service.
@@ -238,7 +260,16 @@ impl Target {
             Target::Go { program, probes, .. } => {
                 vec!["--pid".to_owned(), program.pid().to_string(), format!("--go-probes={probes}")]
             }
+            Target::GoElastic { bare, .. } => vec!["--pid".to_owned(), bare.pid().to_string()],
             Target::Pgbench(_) => vec!["--exe".to_owned(), PGBENCH.to_owned()],
+        }
+    }
+
+    /// The same with another agent in it, which takes the place of ours.
+    pub fn other(&self) -> Option<Server<'_>> {
+        match self {
+            Target::GoElastic { with, .. } => Some(Server::item(with)),
+            _ => None,
         }
     }
 
@@ -269,9 +300,8 @@ impl Target {
                 Server { pid: program.pid(), port: program.port(), path: "/one/7", keep_alive: true }
                     .run(AGENT_CORE, load, duration)
             }
-            Target::Go { program, .. } | Target::Node { program, .. } => {
-                Server { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
-                    .run(AGENT_CORE, load, duration)
+            Target::Go { program, .. } | Target::Node { program, .. } | Target::GoElastic { bare: program, .. } => {
+                Server::item(program).run(AGENT_CORE, load, duration)
             }
             Target::Pgbench(database) => pgbench(database, load, duration),
         }
@@ -279,16 +309,24 @@ impl Target {
 }
 
 /// A target that answers HTTP.
-struct Server<'a> {
+pub struct Server<'a> {
     pid: u32,
     port: u16,
     path: &'a str,
     keep_alive: bool,
 }
 
-impl Server<'_> {
+impl<'a> Server<'a> {
+    /// A service asked for an item, over connections that are kept.
+    fn item(program: &'a Program) -> Self {
+        Self { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
+    }
+
     /// One run, with the load on `core`.
-    fn run(&self, core: usize, load: Load, duration: Duration) -> Result<Run> {
+    ///
+    /// # Errors
+    /// If the load fails.
+    pub fn run(&self, core: usize, load: Load, duration: Duration) -> Result<Run> {
         let Self { pid, port, path, keep_alive } = *self;
         let before = process::cpu_time(pid);
         let measured = match load {
