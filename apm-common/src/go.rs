@@ -143,6 +143,9 @@ pub struct GoLayout {
     pub unix_conn: u64,
     /// Address of the type `*net/http.response`; 0: the binary has none.
     pub http_response: u64,
+    /// Tells this visit to a process from every other, to one of the same id before it, too: what is known of a goroutine
+    /// is known of this visit's.
+    pub visit: u64,
     /// `runtime.g.goid`
     pub g_goid: u32,
     /// `runtime.g.m`
@@ -175,6 +178,7 @@ impl GoLayout {
         tcp_conn: 0,
         unix_conn: 0,
         http_response: 0,
+        visit: 0,
         g_goid: ABSENT,
         g_m: ABSENT,
         m_curg: ABSENT,
@@ -211,6 +215,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 216);
+    assert!(size_of::<GoLayout>() == 224);
     assert!(size_of::<GoKey>() == 16);
 };

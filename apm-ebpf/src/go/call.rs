@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Functions that make a call on their own goroutine, with the context as first argument after the receiver:
-/// `database/sql.(*DB).queryDC` and its like.
+/// `database/sql.(*DB).conn` and its like.
 #[uprobe]
 pub fn go_call(ctx: ProbeContext) -> u32 {
     let _ = calling(&ctx);
@@ -20,8 +20,9 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn calling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let calls = request_of(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
-    if let Some(known) = hit.known() {
+    let known = hit.known();
+    let calls = request_of(&hit, own(&known), [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
+    if let Some(known) = known {
         (known.calls, known.connection) = (calls, 0);
     } else if calls != 0 {
         let goroutine = Goroutine { calls, ..Goroutine::NONE };
@@ -44,8 +45,14 @@ fn round_trip(ctx: &ProbeContext) -> Option<()> {
     // The request is the first member of what is passed.
     let request: u64 = member(probed(ctx, Register::Bx), 0)?;
     let context = member(request, hit.layout.request_ctx)?;
-    let by_context = request_of(&hit, context);
-    let handles = hit.known().map_or(0, |known| known.handles);
-    connection(&socket)?.owner = if by_context != 0 { by_context } else { handles };
+    let own = own(&hit.known());
+    let by_context = request_of(&hit, own, context);
+    connection(&socket)?.owner = if by_context != 0 { by_context } else { own.0 };
     None
+}
+
+/// The request that the goroutine handles, and its context.
+#[inline(always)]
+fn own(known: &Option<&'static mut Goroutine>) -> (u64, u64) {
+    known.as_ref().map_or((0, 0), |known| (known.handles, known.context))
 }

@@ -5,11 +5,15 @@ use apm_common::limits::GO_CONTEXT_STEPS;
 use super::{Hit, ITAB_TYPE, member};
 use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS};
 
-/// The request to which an interface value's context belongs; 0: none, or not certain.
+/// The request to which an interface value's context belongs; 0: none, or not certain. `own`: the goroutine's own
+/// request and its context, most often the one that is looked for.
 #[inline(always)]
-pub fn request_of(hit: &Hit, context: [u64; 2]) -> u64 {
+pub fn request_of(hit: &Hit, own: (u64, u64), context: [u64; 2]) -> u64 {
     let [mut table, mut address] = context;
     for _ in 0..GO_CONTEXT_STEPS {
+        if address == own.1 && address != 0 {
+            return own.0;
+        }
         if let Some(request) = registered(hit, address) {
             return request;
         }

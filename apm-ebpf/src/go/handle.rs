@@ -1,11 +1,11 @@
 //! Requests that `net/http` handles: from `serverHandler.ServeHTTP` to `(*response).finishRequest`.
 
-use apm_common::event::{HandleBody, kind};
+use apm_common::event::{ANSWERED_FAILED, HandleBody, kind};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext};
 
 use super::{
     Hit, ITAB_TYPE,
-    hidden::{done, is_http2, tell_asked},
+    hidden::{NO_STATUS, done, is_http2, tell_asked},
     member,
 };
 use crate::{
@@ -42,15 +42,25 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     let [_, context]: [u64; 2] = member(asked, hit.layout.request_ctx)?;
     let content = member(context, 0)?;
     let request = number(hit.goroutine);
-    let way = way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked);
-    let goroutine = Goroutine { handles: request, context, is_hidden: way.is_hidden() as u64, ..Goroutine::NONE };
-    GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?;
+    let known = hit.known();
+    let way = match &known {
+        // What was found out at its first request holds for the others.
+        Some(known) if known.serves != 0 && known.visit == hit.layout.visit => Way::Plain(known.serves),
+        _ => way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked),
+    };
+    let (connection, visit) = (way.connection(), hit.layout.visit);
+    let is_hidden = way.is_hidden() as u64;
+    let goroutine = Goroutine { handles: request, context, is_hidden, serves: connection, visit, ..Goroutine::NONE };
+    // Most requests come on connections that are kept, and so to goroutines that are known: to write anew costs little.
+    match known {
+        Some(known) => *known = goroutine,
+        None => GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?,
+    }
     GO_CONTEXTS.insert(hit.key(context), GoContext { request, content }, 0).ok()?;
     // One call, which is inlined: the verifier walks its loop each time it is there.
     if way.is_hidden() {
         return tell_asked(&hit, request, asked, matches!(way, Way::Http2));
     }
-    let connection = if let Way::Plain(connection) = way { connection } else { 0 };
     let mut slot = reserve()?;
     slot.write(Record { header: header(kind::HANDLE, 0), body: HandleBody { request, connection } });
     submit(slot);
@@ -74,6 +84,12 @@ impl Way {
     #[inline(always)]
     fn is_hidden(&self) -> bool {
         matches!(self, Way::Tls | Way::Http2)
+    }
+
+    /// The connection that the wire shows; 0: none.
+    #[inline(always)]
+    fn connection(&self) -> u64 {
+        if let Way::Plain(connection) = self { *connection } else { 0 }
     }
 }
 
@@ -116,11 +132,25 @@ pub fn go_handled(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn handled(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let known = hit.known()?;
+    let known = hit.known().filter(|known| known.handles != 0)?;
     let status = match known.is_hidden {
         0 => 0,
         _ => member(probed(ctx, Register::Ax), hit.layout.hidden.response_status).unwrap_or(0),
     };
     done(&hit, known, 0, status);
     None
+}
+
+/// `(*conn).close()`: the goroutine that served it ends. If it still handles a request, the handler panicked.
+#[uprobe]
+pub fn go_closed(ctx: ProbeContext) -> u32 {
+    if let Some(hit) = Hit::new(&ctx)
+        && let Some(known) = hit.known()
+    {
+        if known.handles != 0 {
+            done(&hit, known, ANSWERED_FAILED, NO_STATUS);
+        }
+        hit.forget();
+    }
+    0
 }

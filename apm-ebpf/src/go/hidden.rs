@@ -5,19 +5,17 @@ use apm_common::{
     event::{ANSWERED_FAILED, ASKED_HTTP2, ASKED_TLS, AnsweredBody, AskedBody, Text, kind},
     limits::HEADER_GROUPS,
 };
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{Hit, member};
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, Goroutine},
+    maps::{GO_CONTEXTS, Goroutine},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
 
 /// Status of an answer that is not known.
-const NO_STATUS: u64 = 0;
+pub const NO_STATUS: u64 = 0;
 
 /// Slots of a group in a map of Go, and the bit of a control byte that says that its slot is free.
 const SLOTS: u32 = 8;
@@ -150,10 +148,10 @@ fn name_of([address, length]: [u64; 2]) -> Name {
 
 /// The goroutine handles its request no more. Tells of the end, if the wire does not.
 #[inline(always)]
-pub fn done(hit: &Hit, known: &Goroutine, flags: u16, status: u64) {
+pub fn done(hit: &Hit, known: &mut Goroutine, flags: u16, status: u64) {
     let (request, is_hidden) = (known.handles, known.is_hidden);
     let _ = GO_CONTEXTS.remove(hit.key(known.context));
-    let _ = GOROUTINES.remove(hit.key(hit.goroutine));
+    *known = Goroutine { serves: known.serves, visit: known.visit, ..Goroutine::NONE };
     if is_hidden != 0
         && let Some(mut slot) = reserve()
     {
@@ -176,12 +174,13 @@ pub fn go_http2_handled(ctx: ProbeContext) -> u32 {
             None => NO_STATUS,
         };
         done(&hit, known, 0, status);
+        hit.forget();
     }
     0
 }
 
-/// `(*conn).close()`, and `(*http2serverConn).sendServeMsg(message)`, which a handler's goroutine calls last: if a request
-/// is still being handled there, its handler panicked.
+/// `(*http2serverConn).sendServeMsg(message)`, which a handler's goroutine calls last: if a request is still being handled
+/// there, its handler panicked.
 #[uprobe]
 pub fn go_gave_up(ctx: ProbeContext) -> u32 {
     end_hidden(&ctx, ANSWERED_FAILED);
@@ -202,5 +201,6 @@ fn end_hidden(ctx: &ProbeContext, flags: u16) {
         && known.is_hidden != 0
     {
         done(&hit, known, flags, NO_STATUS);
+        hit.forget();
     }
 }

@@ -53,6 +53,12 @@ impl Hit {
         GOROUTINES.get_ptr_mut(self.key(self.goroutine)).map(|known| unsafe { &mut *known })
     }
 
+    /// Nothing more is known of the goroutine.
+    #[inline(always)]
+    fn forget(&self) {
+        let _ = GOROUTINES.remove(self.key(self.goroutine));
+    }
+
     /// The socket behind a `net.Conn` that is a plain TCP or unix connection.
     #[inline(always)]
     fn socket(&self, [table, connection]: [u64; 2]) -> Option<Socket> {

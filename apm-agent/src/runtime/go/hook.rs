@@ -76,9 +76,9 @@ const fn panics(function: &'static str, program: &'static str) -> Hook {
 /// Every hook. Those of requests stand in the order in which a request comes by, and are needed together: what is begun
 /// must be ended.
 pub const HOOKS: &[Hook] = &[
+    requests("net/http.(*conn).close", "go_closed"),
     requests("net/http.(*response).finishRequest", "go_handled"),
     requests("net/http.serverHandler.ServeHTTP", "go_handle"),
-    tls("net/http.(*conn).close", "go_gave_up"),
     tls("net/http.(*response).Hijack", "go_hijack"),
     // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
     http2("net/http.(*http2responseWriter).handlerDone", "go_http2_handled"),
@@ -108,14 +108,10 @@ pub const HOOKS: &[Hook] = &[
         part: Part::Calls,
         place: Place::Entry,
     },
+    // All of `database/sql` takes a connection by one of these, with the context, before it asks.
     call("database/sql.(*DB).conn"),
-    call("database/sql.(*DB).pingDC"),
-    call("database/sql.(*DB).prepareDC"),
-    call("database/sql.(*DB).queryDC"),
-    call("database/sql.(*DB).execDC"),
-    call("database/sql.(*DB).beginDC"),
-    call("database/sql.(*Stmt).QueryContext"),
-    call("database/sql.(*Stmt).ExecContext"),
+    call("database/sql.(*Conn).grabConn"),
+    call("database/sql.(*Tx).grabConn"),
     call("github.com/jackc/pgx/v5.(*Conn).Query"),
     call("github.com/jackc/pgx/v5.(*Conn).Exec"),
     call("github.com/jackc/pgx/v5.(*Conn).Prepare"),

@@ -65,15 +65,17 @@ impl Plan {
         HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
     }
 
-    /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
+    /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen: those over TLS also by what tells of
+    /// all connections' ends.
     fn place_hidden(&mut self, binary: &GoBinary, bias: u64) {
         let Some(mut layout) = hidden::layout(binary, bias) else { return };
         let mut all_placed = |part| {
             let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
             self.place(binary, part);
-            // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
             let placed = self.probes.probes.len() - probes;
-            placed >= 2 && placed.is_multiple_of(2) && self.left_out.len() == left_out
+            // Those of HTTP/2 come in pairs: what ends a request as it should, and what ends it otherwise.
+            let is_whole = part != Part::Http2 || placed.is_multiple_of(2);
+            placed > 0 && is_whole && self.left_out.len() == left_out
         };
         if !all_placed(Part::Tls) {
             layout.tls_conn = 0;
@@ -135,6 +137,7 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         tcp_conn: pointer("net.TCPConn"),
         unix_conn: pointer("net.UnixConn"),
         http_response: pointer("net/http.response"),
+        visit: 0,
         g_goid: offset("runtime.g", "goid"),
         g_m: offset("runtime.g", "m"),
         m_curg: offset("runtime.m", "curg"),
