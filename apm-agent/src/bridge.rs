@@ -43,6 +43,8 @@ pub enum Said {
     Recovered(Recovered),
     /// The handler of a request gave an error back.
     Failed(Box<Failed>),
+    /// A statement failed that no wire shows.
+    StatementFailed(Box<StatementFailed>),
     /// The program logged something.
     Logged(Box<Logged>),
     /// Values the run time measured of itself, by the names and in the units of its Elastic agent.
@@ -120,6 +122,15 @@ pub struct Panicked {
 pub struct Failed {
     /// The request, by the name its run time gave it.
     pub request: u64,
+    /// The error.
+    pub thrown: Thrown,
+}
+
+/// A statement failed that no wire shows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatementFailed {
+    /// Number of the goroutine that waited for it.
+    pub goroutine: u64,
     /// The error.
     pub thrown: Thrown,
 }
@@ -320,6 +331,9 @@ pub struct Frame {
     pub short_file: Option<String>,
     /// Line, from 1.
     pub line: Option<u32>,
+    /// Column, from 1.
+    #[serde(default)]
+    pub column: Option<u32>,
     /// Not the user's own code.
     pub library: bool,
     /// What stands there, where the file could be read.

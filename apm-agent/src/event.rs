@@ -12,7 +12,7 @@ use apm_common::{
     limits::{PANIC_FRAMES, VALUE_TEXT_BYTES, VALUE_WORDS},
 };
 
-use crate::build::destination::Endpoint;
+use crate::{build::destination::Endpoint, exchange::SqlOperation};
 
 /// Start of a record: when, who, what.
 pub type Header = wire::EventHeader;
@@ -28,6 +28,8 @@ pub enum Event<'a> {
         position: u64,
         /// The request they go out for, by the run time's word; 0: it said nothing.
         owner: u64,
+        /// The place in the trace that was written into the call which begins here.
+        carried: Option<wire::CarriedBody>,
         /// What passed, perhaps nothing.
         bytes: &'a [u8],
     },
@@ -60,10 +62,37 @@ pub enum Event<'a> {
         /// The handler panicked.
         failed: bool,
     },
+    /// A run time begins a call that the wire does not show.
+    Call(Box<Call>),
+    /// The call is over.
+    Called {
+        /// Names the call in its process.
+        call: u64,
+        /// Status, when an answer came.
+        status: Option<u16>,
+        /// It ended with an error.
+        failed: bool,
+        /// Something of it was sent.
+        sent: bool,
+    },
     /// The handler of a request gave an error back.
     Failed {
         /// As above.
         request: u64,
+        /// The error.
+        value: Box<Value<'a>>,
+    },
+    /// A goroutine has a driver execute a statement that no wire shows.
+    Statement(Statement<'a>),
+    /// The driver is back.
+    StatementDone {
+        /// The goroutine.
+        goroutine: u64,
+    },
+    /// The driver is back with an error.
+    StatementFailed {
+        /// The goroutine.
+        goroutine: u64,
         /// The error.
         value: Box<Value<'a>>,
     },
@@ -147,6 +176,46 @@ pub struct Asked {
     pub elastic_traceparent: String,
     /// Header `tracestate`.
     pub tracestate: String,
+}
+
+/// A call that the wire does not show ([`wire::CallBody`]). Bytes that are not UTF-8 are replaced by U+FFFD.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// Names the call in its process until it is over.
+    pub call: u64,
+    /// The request for which it is made; 0: not known.
+    pub owner: u64,
+    /// The socket it goes out on; 0: not known.
+    pub connection: u64,
+    /// Method; empty: `GET`.
+    pub method: String,
+    /// Scheme of the URL.
+    pub scheme: String,
+    /// Its host, with port if there is one.
+    pub host: String,
+    /// Its path, decoded.
+    pub path: String,
+    /// Its path as the program wrote it; empty: the other with all escaped that must be.
+    pub raw_path: String,
+    /// Its query, as it is sent; empty when there is none.
+    pub query: String,
+}
+
+/// A statement of a database that lives in the process ([`wire::StatementBody`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statement<'a> {
+    /// The request it is executed for; 0: not known.
+    pub request: u64,
+    /// The goroutine that waits for it.
+    pub goroutine: u64,
+    /// `sqlite3` or `sqlite`, as its driver calls itself.
+    pub system: &'static str,
+    /// What is done with it.
+    pub operation: SqlOperation,
+    /// Its text.
+    pub text: &'a [u8],
+    /// There is more of it.
+    pub is_cut: bool,
 }
 
 /// A goroutine that panics.
@@ -233,6 +302,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             connection: reader.u64()?,
             position: reader.u64()?,
             owner: if header.flags & wire::DATA_OWNED == 0 { 0 } else { reader.u64()? },
+            carried: if header.flags & wire::DATA_CARRIES == 0 { None } else { Some(carried(&mut reader)?) },
             bytes: reader.0.get(..usize::try_from(header.len).ok()?)?,
         },
         kind::OPEN => Event::Open(connection(&mut reader)?),
@@ -265,7 +335,19 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
             failed: header.flags & wire::ANSWERED_FAILED != 0,
         },
+        kind::CALL => Event::Call(Box::new(call(&mut reader)?)),
+        kind::CALLED => Event::Called {
+            call: reader.u64()?,
+            status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
+            failed: header.flags & wire::CALLED_FAILED != 0,
+            sent: header.flags & wire::CALLED_UNSENT == 0,
+        },
         kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },
+        kind::STATEMENT => Event::Statement(statement(&mut reader)?),
+        kind::STATEMENT_DONE => Event::StatementDone { goroutine: reader.u64()? },
+        kind::STATEMENT_FAILED => {
+            Event::StatementFailed { goroutine: reader.u64()?, value: Box::new(value(&mut reader)?) }
+        }
         kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
         kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
         _ => return None,
@@ -278,6 +360,11 @@ pub fn set_role(record: &mut [u8], role: u8) {
     if let Some(byte) = record.get_mut(wire::ROLE_OFFSET) {
         *byte = role;
     }
+}
+
+fn carried(reader: &mut Reader<'_>) -> Option<wire::CarriedBody> {
+    let trace = [reader.u64()?, reader.u64()?];
+    Some(wire::CarriedBody { trace, span: reader.u64()?, flags: reader.u64()? })
 }
 
 fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {
@@ -296,11 +383,43 @@ fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {
     })
 }
 
+fn call(reader: &mut Reader<'_>) -> Option<Call> {
+    Some(Call {
+        call: reader.u64()?,
+        owner: reader.u64()?,
+        connection: reader.u64()?,
+        method: text::<16>(reader)?,
+        scheme: text::<8>(reader)?,
+        host: text::<128>(reader)?,
+        path: text::<512>(reader)?,
+        raw_path: text::<512>(reader)?,
+        query: text::<512>(reader)?,
+    })
+}
+
 /// A [`wire::Text`].
 fn text<const N: usize>(reader: &mut Reader<'_>) -> Option<String> {
     let length = usize::try_from(reader.u64()?).ok()?;
     let bytes = reader.take::<N>()?;
     Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
+}
+
+fn statement<'a>(reader: &mut Reader<'a>) -> Option<Statement<'a>> {
+    let (request, goroutine) = (reader.u64()?, reader.u64()?);
+    let system = match reader.u32()? {
+        wire::SQLITE_MATTN => "sqlite3",
+        wire::SQLITE_MODERNC => "sqlite",
+        _ => return None,
+    };
+    let operation = match reader.u32()? {
+        wire::STATEMENT_QUERY => SqlOperation::Query,
+        wire::STATEMENT_PREPARE => SqlOperation::Prepare,
+        wire::STATEMENT_EXEC => SqlOperation::Other,
+        _ => return None,
+    };
+    let (whole, length) = (reader.u64()?, reader.u64()?);
+    let text = reader.0.get(..usize::try_from(length).ok()?)?;
+    Some(Statement { request, goroutine, system, operation, text, is_cut: whole > length })
 }
 
 fn panic<'a>(reader: &mut Reader<'a>) -> Option<Panic<'a>> {

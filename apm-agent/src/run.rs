@@ -12,11 +12,13 @@ use std::{
     time::Instant,
 };
 
+use apm_common::propagation::{CONTINUE, Propagation, RESTART, UNDECIDED};
+
 use crate::{
     clock::Clock,
     command::{ExitCode, Failure},
-    config::Settings,
-    correlate::Ids,
+    config::{Continuation, Settings},
+    correlate::{Ids, trace_context},
     engine::{self, Live, Parts, Registry, Stop},
     kernel::{Admission, Kernel, KernelFailure},
     metric::Collector,
@@ -77,12 +79,17 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let mut reporter = reporter(settings)?;
     let asked = stop_signals().map_err(|error| Failure::internal(format!("signals cannot be handled: {error}")))?;
     let admission = Admission { exec: rules.watches_later(), listen: rules.needs_ports() };
-    let kernel = Kernel::load(admission)?;
+    let mut kernel = Kernel::load(admission)?;
     let (seed, clock) = (fastrand::u64(..), Clock::now());
+    let ids = Ids::seeded(seed);
+    // What is only recorded is not changed.
+    if settings.bridges.propagation && recording.is_none() {
+        kernel.propagate(propagation(settings, &ids));
+    }
     let recorder = recording
         .map(|path| Recorder::create(path, seed, clock).map_err(|error| unusable(path, &error)))
         .transpose()?;
-    let pipeline = Pipeline::new(settings.capture.clone(), Ids::seeded(seed), clock);
+    let pipeline = Pipeline::new(settings.capture.clone(), ids, clock);
     let waits_for_more = rules.watches_later();
     let mut registry = Registry::new(rules, settings.clone());
     let first = registry.scan();
@@ -115,6 +122,17 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
         (Err(error), Some(path)) => Err(unusable(path, &error)),
         _ => Ok(()),
     }
+}
+
+/// How the place in the trace is written into calls.
+fn propagation(settings: &Settings, ids: &Ids) -> Propagation {
+    let continuation = match settings.capture.continuation {
+        Continuation::Continue => CONTINUE,
+        Continuation::Restart => RESTART,
+        Continuation::RestartExternal => UNDECIDED,
+    };
+    let rate = settings.capture.sample_rate;
+    Propagation::new(ids.secret(), rate, continuation, &trace_context::format_tracestate(rate))
 }
 
 /// Watches what runs already. Repeated, because a process that was not watched yet may fork meanwhile.

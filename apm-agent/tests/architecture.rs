@@ -237,7 +237,9 @@ fn readers_of_foreign_bytes_cannot_panic() {
 
 #[test]
 fn every_counter_is_listed() {
-    for (file, name) in [("pipeline/counters.rs", "PipelineCounters"), ("correlate/tracer.rs", "TracerCounters")] {
+    for (file, name) in
+        [("pipeline/counters.rs", "PipelineCounters"), ("correlate/tracer/counters.rs", "TracerCounters")]
+    {
         let all = agent();
         let source = all.iter().find(|source| source.path == file).unwrap_or_else(|| panic!("there is no {file}"));
         let body = source.code.split(&format!("pub struct {name} {{")).nth(1).expect("the structure");

@@ -26,10 +26,25 @@ pub enum Counter {
     KernelReadFaults = 9,
     /// Writes to a channel that were longer than a batch can be; they are dropped whole.
     BatchesTooLong = 10,
+    /// Calls into which the place in the trace was written.
+    CallsCarrying = 11,
+    /// Calls left alone, as the program sends a place of its own.
+    CallsPlaced = 12,
+    /// Calls left alone, as their head did not come whole in the first 4 KiB of one write, or was not understood.
+    CallsNotWhole = 13,
+    /// Calls left alone, as the trace of their request is not known.
+    CallsTraceUnknown = 14,
+    /// Calls left alone on connections that are older than the agent, or not in TCP.
+    CallsUnreachable = 15,
+    /// Calls left alone, as the kernel had no room to put something in, or was busy.
+    CallsNoRoom = 16,
+    /// Goroutines of Go programs of which it is not told any more in which request they were made: there are too many
+    /// generations between, or they make a call for another request.
+    DescentGivenUp = 17,
 }
 
 /// Number of counters, the length of the kernel's array.
-pub const COUNTERS: u32 = 11;
+pub const COUNTERS: u32 = 18;
 
 impl Counter {
     /// Every counter with its name as `report` prints it, in index order.
@@ -45,5 +60,12 @@ impl Counter {
         (Counter::ConnectsFull, "kernel.connects_full"),
         (Counter::KernelReadFaults, "kernel.kernel_read_faults"),
         (Counter::BatchesTooLong, "kernel.batches_too_long"),
+        (Counter::CallsCarrying, "propagation.written"),
+        (Counter::CallsPlaced, "propagation.there_already"),
+        (Counter::CallsNotWhole, "propagation.head_not_whole"),
+        (Counter::CallsTraceUnknown, "propagation.trace_unknown"),
+        (Counter::CallsUnreachable, "propagation.connection_unreachable"),
+        (Counter::CallsNoRoom, "propagation.no_room"),
+        (Counter::DescentGivenUp, "kernel.descent_given_up"),
     ];
 }

@@ -7,7 +7,7 @@ use crate::limits::{EXEC_PATH_BYTES, PANIC_FRAMES, ROUTE_BYTES, UNIX_PATH_BYTES,
 /// A record's body follows the header: see the type each value names.
 pub mod kind {
     /// Bytes on a connection: [`DataBody`](super::DataBody), the owner if the flag [`DATA_OWNED`](super::DATA_OWNED) says
-    /// so, then `len` bytes.
+    /// so, [`CarriedBody`](super::CarriedBody) likewise, then `len` bytes.
     pub const DATA: u16 = 1;
     /// A connection seen for the first time, by accept, connect or its first bytes: [`ConnectionBody`](super::ConnectionBody).
     pub const OPEN: u16 = 2;
@@ -39,6 +39,16 @@ pub mod kind {
     pub const ASKED: u16 = 15;
     /// It has handled it: [`AnsweredBody`](super::AnsweredBody).
     pub const ANSWERED: u16 = 16;
+    /// A run time begins a call that the wire does not show: [`CallBody`](super::CallBody).
+    pub const CALL: u16 = 21;
+    /// The call is over: [`CalledBody`](super::CalledBody).
+    pub const CALLED: u16 = 22;
+    /// A goroutine has a driver execute a statement that no wire shows: [`StatementBody`](super::StatementBody).
+    pub const STATEMENT: u16 = 24;
+    /// The driver is back: [`StatementDoneBody`](super::StatementDoneBody).
+    pub const STATEMENT_DONE: u16 = 25;
+    /// The driver is back with an error: [`StatementFailedBody`](super::StatementFailedBody).
+    pub const STATEMENT_FAILED: u16 = 26;
 }
 
 /// Start of every record.
@@ -71,6 +81,24 @@ pub const DATA_ERROR: u16 = 8;
 /// The run time says for which request the bytes go out: before the payload stand eight bytes that name it
 /// ([`HandleBody::request`]). They do not count as payload.
 pub const DATA_OWNED: u16 = 16;
+/// A place in the trace was written into the call that begins with the first byte: behind the owner stands a
+/// [`CarriedBody`]. It does not count as payload, and what was written does not count in positions.
+pub const DATA_CARRIES: u16 = 32;
+
+/// The recording flag of [`CarriedBody::flags`]: the trace is recorded.
+pub const CARRIED_SAMPLED: u64 = 1;
+
+/// The place in the trace that a call carries.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CarriedBody {
+    /// The trace, the upper half first.
+    pub trace: [u64; 2],
+    /// The call's own span.
+    pub span: u64,
+    /// [`CARRIED_SAMPLED`] or 0.
+    pub flags: u64,
+}
 
 /// Bytes on a connection.
 #[repr(C)]
@@ -83,6 +111,11 @@ pub struct DataBody {
     /// payload says how far the stream has come.
     pub position: u64,
 }
+
+/// Of a connection's number: not what passed on the socket of the number without it, but the plain text that its process
+/// says there over TLS, told by probes. A connection of its own, whose end is that of the socket; no inode has such a
+/// number.
+pub const SEALED: u64 = 1 << 62;
 
 /// Where [`ConnectionBody::role`] lies in a record: user space fills in the role of an adopted connection.
 pub const ROLE_OFFSET: usize = 24 + core::mem::offset_of!(ConnectionBody, role);
@@ -200,6 +233,45 @@ pub struct HandleBody {
     pub connection: u64,
 }
 
+/// A call over HTTP/2.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallBody {
+    /// Names the call within its process until it is over: number of the goroutine that sees to it.
+    pub call: u64,
+    /// The request for which it is made, as in [`HandleBody::request`]; 0: not known.
+    pub owner: u64,
+    /// The socket it goes out on, as in [`DataBody::connection`]; 0: not known.
+    pub connection: u64,
+    /// Method; empty: `GET`.
+    pub method: Text<16>,
+    /// Scheme of the URL.
+    pub scheme: Text<8>,
+    /// Its host, with port if there is one.
+    pub host: Text<128>,
+    /// Its path, decoded.
+    pub path: Text<512>,
+    /// Its path as the program wrote it, where that cannot be told by the other.
+    pub raw_path: Text<512>,
+    /// Its query, as it is sent.
+    pub query: Text<512>,
+}
+
+/// It ended with an error.
+pub const CALLED_FAILED: u16 = 1;
+/// Nothing of it was sent: it may be tried again on another connection.
+pub const CALLED_UNSENT: u16 = 2;
+
+/// The end of a call.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CalledBody {
+    /// As in [`CallBody::call`].
+    pub call: u64,
+    /// Status of the answer; 0: none came.
+    pub status: u64,
+}
+
 /// The request came over TLS.
 pub const ASKED_TLS: u16 = 1;
 /// The request came over HTTP/2.
@@ -250,6 +322,56 @@ pub struct AnsweredBody {
     pub request: u64,
     /// Status; 0: not known.
     pub status: u64,
+}
+
+/// The driver is github.com/mattn/go-sqlite3.
+pub const SQLITE_MATTN: u32 = 0;
+/// The driver is modernc.org/sqlite.
+pub const SQLITE_MODERNC: u32 = 1;
+/// How many there are.
+pub const SQLITE_DRIVERS: u32 = 2;
+
+/// The statement is executed, and gives back rows.
+pub const STATEMENT_QUERY: u32 = 0;
+/// The statement is prepared.
+pub const STATEMENT_PREPARE: u32 = 1;
+/// The statement is executed, and gives back no rows.
+pub const STATEMENT_EXEC: u32 = 2;
+
+/// A statement, with room for its text: a [`Text`], of one of two lengths.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementBody<T> {
+    /// The request it is executed for, as in [`HandleBody::request`]; 0: not known.
+    pub request: u64,
+    /// The goroutine that waits for it.
+    pub goroutine: u64,
+    /// One of the `SQLITE_` values.
+    pub driver: u32,
+    /// One of the `STATEMENT_` values.
+    pub operation: u32,
+    /// Bytes of the whole text.
+    pub length: u64,
+    /// The text, as much of it as there is room for.
+    pub text: T,
+}
+
+/// The end of a statement.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StatementDoneBody {
+    /// As in [`StatementBody::goroutine`].
+    pub goroutine: u64,
+}
+
+/// The end of a statement that failed.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatementFailedBody {
+    /// As in [`StatementBody::goroutine`].
+    pub goroutine: u64,
+    /// The error. Of a `sqlite3.Error` the first word is its code, and the text its message.
+    pub value: ValueBody,
 }
 
 /// The pattern is one of Go's `ServeMux`: `[METHOD ][HOST]/[PATH]`.
@@ -350,6 +472,7 @@ const _: () = {
     use core::mem::size_of;
     assert!(size_of::<EventHeader>() == 24);
     assert!(size_of::<DataBody>() == 16);
+    assert!(size_of::<CarriedBody>() == 32);
     assert!(size_of::<ConnectionBody>() == 168);
     assert!(size_of::<CloseBody>() == 8);
     assert!(size_of::<ExecBody>() == 272);
@@ -362,6 +485,10 @@ const _: () = {
     assert!(size_of::<FailedBody>() == 568);
     assert!(size_of::<AskedBody>() == 1944);
     assert!(size_of::<AnsweredBody>() == 16);
+    assert!(size_of::<CallBody>() == 1760);
+    assert!(size_of::<CalledBody>() == 16);
     assert!(size_of::<RecoveredBody>() == 16);
+    assert!(size_of::<StatementBody<Text<8>>>() == 48);
+    assert!(size_of::<StatementFailedBody>() == 568);
     assert!(size_of::<ProcessEntry>() == 16);
 };

@@ -3,7 +3,12 @@
 //! Offsets are bytes within a structure of that binary, from its type descriptors. Addresses are those in the process,
 //! with its load bias.
 
-use crate::settings::ABSENT;
+use crate::{
+    fasthttp::GoFasthttp,
+    outgoing::{GoHttp2, GoTls},
+    settings::ABSENT,
+    sqlite::GoSqlite,
+};
 
 /// Where the routers of one Go process keep the route they found. Offsets as in [`GoLayout`].
 #[repr(C)]
@@ -170,6 +175,14 @@ pub struct GoLayout {
     pub routers: GoRouters,
     /// Of requests that the wire does not show.
     pub hidden: GoHidden,
+    /// Of what clients say over TLS.
+    pub tls: GoTls,
+    /// Of calls over HTTP/2.
+    pub http2: GoHttp2,
+    /// Of fasthttp.
+    pub fasthttp: GoFasthttp,
+    /// Of SQLite.
+    pub sqlite: GoSqlite,
 }
 
 impl GoLayout {
@@ -191,6 +204,10 @@ impl GoLayout {
         panic_retpc: ABSENT,
         routers: GoRouters::NONE,
         hidden: GoHidden::NONE,
+        tls: GoTls::NONE,
+        http2: GoHttp2::NONE,
+        fasthttp: GoFasthttp::NONE,
+        sqlite: GoSqlite::NONE,
     };
 }
 
@@ -215,6 +232,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 224);
+    assert!(size_of::<GoLayout>() == 416);
     assert!(size_of::<GoKey>() == 16);
 };

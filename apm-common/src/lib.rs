@@ -6,9 +6,13 @@
 
 pub mod counter;
 pub mod event;
+pub mod fasthttp;
 pub mod go;
 pub mod limits;
+pub mod outgoing;
+pub mod propagation;
 pub mod settings;
+pub mod sqlite;
 
 /// Version of the layouts in this crate; a recording made with another version is refused.
 pub const ABI_VERSION: u32 = 1;

@@ -64,11 +64,38 @@ pub const GO_CONTEXT_TYPES: u32 = 16_384;
 /// the longest time are forgotten, and calls have no parent.
 pub const GO_GOROUTINES: u32 = 16_384;
 
+/// Connections that a place in the trace may be written into, of all processes together.
+pub const CARRIERS: u32 = 16_384;
+
+/// Processes that it is written for at once.
+pub const CARRYING_PROCESSES: u32 = GO_PROCESSES;
+
+/// Requests at once whose caller sent a `tracestate` that goes on; beyond, those not used for the longest time are
+/// forgotten, and calls go without.
+pub const TRACE_STATES: u32 = 2048;
+
+/// Bytes from the beginning of a call that are searched for the end of its head.
+pub const HEAD_BYTES: usize = 4096;
+
+/// Steps of that search: a step is eight bytes without the end of a line, or one.
+pub const HEAD_STEPS: u32 = 512;
+
+/// Largest write into which something is put.
+pub const CARRYING_BYTES: u32 = 16 * 1024;
+/// Most generations from the goroutine that handles a request to one that makes a call.
+pub const GO_GENERATIONS: u64 = 8;
+
 /// Frames of a panicking goroutine's stack.
 pub const PANIC_FRAMES: usize = 64;
 
 /// Bytes of the text of an error, or of what a goroutine panicked with; the rest is cut off.
 pub const VALUE_TEXT_BYTES: usize = 512;
+
+/// Bytes of a statement's text that a probe takes; Elastic keeps 10,000 characters.
+pub const STATEMENT_BYTES: usize = 10_000;
+
+/// Bytes of most of them, which take no more room than that.
+pub const SHORT_STATEMENT_BYTES: usize = 512;
 
 /// Words of such a value.
 pub const VALUE_WORDS: usize = 4;
@@ -77,7 +104,7 @@ pub const VALUE_WORDS: usize = 4;
 pub const ROUTE_PARTS: u32 = 8;
 
 /// Groups of eight headers that are searched for those of a trace; with more headers none is found.
-pub const HEADER_GROUPS: u32 = 16;
+pub const HEADER_GROUPS: u32 = 8;
 
 /// Errors of one request that gin's handlers gave back.
 pub const GIN_ERRORS: u32 = 8;

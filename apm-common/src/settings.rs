@@ -82,6 +82,10 @@ pub struct Offsets {
     pub sock_v6_daddr: u32,
     /// `sock_common.skc_v6_rcv_saddr`
     pub sock_v6_saddr: u32,
+    /// `sock.sk_wmem_queued`
+    pub sock_wmem_queued: u32,
+    /// `sock.sk_sndbuf`
+    pub sock_sndbuf: u32,
     /// `unix_sock.addr`
     pub unix_addr: u32,
     /// `unix_sock.peer`
@@ -161,6 +165,8 @@ impl Settings {
             sock_num: 0,
             sock_v6_daddr: 0,
             sock_v6_saddr: 0,
+            sock_wmem_queued: 0,
+            sock_sndbuf: 0,
             unix_addr: 0,
             unix_peer: 0,
             unix_address_len: 0,

@@ -64,9 +64,8 @@ fn written(ctx: &TracePointContext) -> Option<()> {
     batch.header = header(kind::WRITTEN, 0);
     batch.header.len = length as u32;
     // SAFETY: header and `length` bytes of payload, all within the record.
-    let bytes = unsafe {
-        core::slice::from_raw_parts((&raw const *batch).cast::<u8>(), size_of::<EventHeader>() + length)
-    };
+    let bytes =
+        unsafe { core::slice::from_raw_parts((&raw const *batch).cast::<u8>(), size_of::<EventHeader>() + length) };
     send(bytes, lazy_wake());
     None
 }

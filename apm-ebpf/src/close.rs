@@ -46,8 +46,12 @@ fn announce(fd: u64) -> Option<()> {
     let last = socket.last_reference();
     if last {
         let _ = CONNECTIONS.remove(socket.inode);
+        if ignored {
+            let _ = CONNECTIONS.remove(socket.sealed().inode);
+        }
     }
-    if !ignored {
+    // User space, too, keeps something of those that are ignored.
+    if last || !ignored {
         let flags = if last { CLOSE_LAST } else { 0 };
         let record = Record { header: header(kind::CLOSE, flags), body: CloseBody { connection: socket.inode } };
         send_record(&record, lazy_wake());

@@ -16,6 +16,7 @@ use aya_ebpf::{
 
 use crate::{
     maps::{CONNECTIONS, CONNECTS, PROCESSES},
+    propagate,
     registers::arguments,
     ring::{count, lazy_wake, send_record},
     settings::{number, offset, read_kernel, read_user, result},
@@ -63,6 +64,7 @@ fn accepted(ctx: &TracePointContext) -> Option<()> {
 
 #[tracepoint]
 pub fn enter_connect(_: TracePointContext) -> u32 {
+    let _ = propagate::connecting();
     let _ = connecting();
     0
 }

@@ -14,6 +14,7 @@ mod go;
 mod length;
 mod maps;
 mod process;
+mod propagate;
 mod registers;
 mod ring;
 mod settings;

@@ -2,17 +2,18 @@
 
 use apm_common::{
     counter::COUNTERS,
-    event::ProcessEntry,
+    event::{CarriedBody, ProcessEntry, Text},
     go::{GoKey, GoLayout},
     limits,
+    propagation::{Propagation, STATE_BYTES},
 };
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{HashMap, LruHashMap, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SockHash},
 };
 
-use crate::{channel::Batch, ring::Scratch};
+use crate::{channel::Batch, propagate::Work, ring::Scratch};
 
 /// What the kernel keeps of a socket.
 #[repr(C)]
@@ -35,7 +36,34 @@ pub struct Connection {
     /// The request for which a run time sends on it (`HandleBody::request`), where that is known of the connection and
     /// not of who sends; 0: not known.
     pub owner: u64,
+    /// The call that is about to begin on it.
+    pub call: Call,
 }
+
+/// The place of a call that is to be written into it.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Call {
+    /// The trace and the call's span; flags of [`CarriedBody`].
+    pub place: CarriedBody,
+    /// One of [`CALL_NONE`], [`CALL_WANTED`], [`CALL_CARRIES`].
+    pub state: u32,
+    /// 1: its trace began with the request.
+    pub begins: u32,
+}
+
+impl Call {
+    /// None is about to begin.
+    pub const NONE: Call =
+        Call { place: CarriedBody { trace: [0; 2], span: 0, flags: 0 }, state: CALL_NONE, begins: 0 };
+}
+
+/// There is nothing to write.
+pub const CALL_NONE: u32 = 0;
+/// Its place is to be written.
+pub const CALL_WANTED: u32 = 1;
+/// Its place was written.
+pub const CALL_CARRIES: u32 = 2;
 
 /// Events are sent.
 pub const WATCHED: u8 = 0;
@@ -93,10 +121,51 @@ pub struct GoContext {
     pub request: u64,
     /// What lay at the context's address: memory that is something else now is told by it.
     pub content: [u64; 2],
+    /// The trace the request is part of.
+    pub trace: GoTrace,
+    /// What its caller said of that.
+    pub headers: GoHeaders,
+}
+
+/// The headers of a request that speak of traces: address and length of the first value of each. Found in a loop, so they
+/// are kept here, where the verifier knows nothing of them, and not in registers ([`ring::Scratch::capture`]).
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoHeaders {
+    pub traceparent: [u64; 2],
+    pub elastic_traceparent: [u64; 2],
+    pub tracestate: [u64; 2],
+    /// One of them has several values, or they could not be read.
+    pub is_unclear: u64,
+    /// How the request came, and on which connection: kept here for the same reason.
+    pub way: [u64; 2],
+}
+
+impl GoHeaders {
+    /// None of them.
+    pub const NONE: GoHeaders =
+        GoHeaders { traceparent: [0; 2], elastic_traceparent: [0; 2], tracestate: [0; 2], is_unclear: 0, way: [0; 2] };
+}
+
+/// The trace of a request.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoTrace {
+    /// Its id, the upper half first; zeros: not known.
+    pub id: [u64; 2],
+    /// 1: it is recorded.
+    pub sampled: u32,
+    /// 1: it begins with the request.
+    pub begins: u32,
+}
+
+impl GoContext {
+    /// The context changes while it is one: only its address tells it.
+    pub const ANY_CONTENT: [u64; 2] = [0; 2];
 }
 
 /// Contexts of requests being handled. Key: the context's address. Written when handling begins, removed when it ends; a
-/// program that ends it unseen leaves it to be displaced. About 1.5 MiB.
+/// program that ends it unseen leaves it to be displaced. About 3 MiB.
 #[map]
 pub static GO_CONTEXTS: LruHashMap<GoKey, GoContext> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
@@ -125,6 +194,10 @@ pub struct Goroutine {
     pub serves: u64,
     /// The visit in which that was seen ([`GoLayout::visit`]).
     pub visit: u64,
+    /// 1: a driver executes a statement for it that no wire shows.
+    pub is_asking: u64,
+    /// The text of the statement that it is about to have executed.
+    pub text: [u64; 2],
 }
 
 impl Goroutine {
@@ -140,6 +213,8 @@ impl Goroutine {
         is_hidden: 0,
         serves: 0,
         visit: 0,
+        is_asking: 0,
+        text: [0; 2],
     };
 }
 
@@ -147,6 +222,21 @@ impl Goroutine {
 /// the connection it serves is closed, else displaced. About 2.5 MiB.
 #[map]
 pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// In which request a goroutine was made.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoDescent {
+    /// The request.
+    pub request: u64,
+    /// Goroutines from the one that handles it to this one: 1 for those it made itself.
+    pub generation: u64,
+}
+
+/// Goroutines that were made in a request, by its own goroutine or one of these. Key: number of the goroutine. Written
+/// only where the user asks for it (`go_ancestry`); displaced. About 1 MiB.
+#[map]
+pub static GO_DESCENTS: LruHashMap<GoKey, GoDescent> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
 /// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
 #[map]
@@ -160,3 +250,34 @@ pub static BATCH: PerCpuArray<Batch> = PerCpuArray::with_max_entries(1, 0);
 /// space, for the moment of attaching. About 100 KiB full.
 #[map]
 pub static DIVERSIONS: HashMap<u32, u32> = HashMap::with_max_entries(limits::DIVERSIONS, BPF_F_NO_PREALLOC);
+
+/// What is written into calls, and by which rule. Owner: user space.
+#[map]
+pub static PROPAGATION: Array<Propagation> = Array::with_max_entries(1, 0);
+
+/// Processes into whose calls the place in the trace is written. Key: tgid; value: where the code begins and ends whose
+/// connections are meant. Owner: user space.
+#[map]
+pub static CARRYING: HashMap<u32, [u64; 2]> = HashMap::with_max_entries(limits::CARRYING_PROCESSES, BPF_F_NO_PREALLOC);
+
+/// Connections of such processes that are being opened. Key: the thread that calls `connect` (`join::thread`), then the
+/// socket's cookie; the value says nothing. Removed when the connection stands; an attempt that fails leaves its entry to
+/// be displaced.
+#[map]
+pub static OPENING: LruHashMap<u64, u8> = LruHashMap::with_max_entries(limits::CONNECTS, 0);
+
+/// Their connections, whose sends come by [`propagate`](crate::propagate). Key: as of [`CONNECTIONS`]. Removed by the
+/// kernel when the connection closes, or by user space. No program but the one that fills it may name it: it holds the
+/// other, and both would hold each other.
+#[map]
+pub static CARRIERS: SockHash<u64> = SockHash::with_max_entries(limits::CARRIERS, 0);
+
+/// The `tracestate` that a request's caller sent. Key: the process and the request. Removed with the request's context, or
+/// displaced. About 1.2 MiB.
+#[map]
+pub static TRACE_STATES: LruHashMap<GoKey, Text<STATE_BYTES>> = LruHashMap::with_max_entries(limits::TRACE_STATES, 0);
+
+/// Where the head of a call is searched and what goes into it is put together. Not as [`SCRATCH`]: programs that watch
+/// sends can be interrupted, so each says that it works here.
+#[map]
+pub static WORK: PerCpuArray<Work> = PerCpuArray::with_max_entries(1, 0);

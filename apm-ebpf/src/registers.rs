@@ -99,9 +99,17 @@ pub enum Register {
     Bx = 40,
     Cx = 88,
     Di = 112,
+    /// Points to where the caller's was saved, above that to the return address, and above that to what is kept of the
+    /// first arguments.
+    Bp = 32,
+    Si = 104,
+    R8 = 72,
     R9 = 64,
+    R10 = 56,
     /// The running goroutine.
     R14 = 8,
+    /// The instruction.
+    Ip = 128,
 }
 
 /// What a register held when the probe was hit.
@@ -114,12 +122,23 @@ pub fn probed(ctx: &ProbeContext, register: Register) -> u64 {
 /// `r14` as the current system call found it: in Go programs the goroutine that made the call.
 #[inline(always)]
 pub fn calling_r14() -> Option<u64> {
+    calling(Register::R14)
+}
+
+/// Where the program goes on after the current system call.
+#[inline(always)]
+pub fn calling_ip() -> Option<u64> {
+    calling(Register::Ip)
+}
+
+#[inline(always)]
+fn calling(register: Register) -> Option<u64> {
     if setting!(typed) == 1 {
         // SAFETY: no preconditions.
         let registers = unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) } as usize;
-        return Some(load_kernel(registers, Register::R14 as u32));
+        return Some(load_kernel(registers, register as u32));
     }
-    read_kernel(saved_registers()?, Register::R14 as u32)
+    read_kernel(saved_registers()?, register as u32)
 }
 
 /// Where the registers lie at the top of the current task's kernel stack.

@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use apm_common::{
     counter::Counter,
-    event::EventHeader,
+    event::{CarriedBody, EventHeader},
     limits::{CHUNK_BYTES, RING_WAKE_BYTES},
 };
 use aya_ebpf::{
@@ -18,8 +18,9 @@ use crate::maps::{COUNTS, EVENTS, SCRATCH};
 /// Room for the largest body, before the payload.
 const BODY_BYTES: usize = 16;
 
-/// Room for the owner, before the payload.
+/// Room for the owner, and for the place a call carries, before the payload.
 pub const OWNER_BYTES: usize = 8;
+pub const CARRIED_BYTES: usize = size_of::<CarriedBody>();
 
 /// One data record under construction, and how far the capture of its call has come.
 #[repr(C)]
@@ -28,8 +29,8 @@ pub struct Scratch {
     pub header: EventHeader,
     /// Body of a data event.
     pub body: [u64; BODY_BYTES / 8],
-    /// The owner's eight bytes, where there is one, and the payload.
-    pub payload: [u8; OWNER_BYTES + CHUNK_BYTES],
+    /// The owner's eight bytes and the place a call carries, where they are, and the payload.
+    pub payload: [u8; OWNER_BYTES + CARRIED_BYTES + CHUNK_BYTES],
     /// State of the capture. Here and not on the stack: of memory in a map the verifier knows nothing, so all turns of
     /// the capture loop look alike to it and it walks one; with the state in registers it would walk every combination.
     pub capture: Capture,

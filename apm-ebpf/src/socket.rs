@@ -4,7 +4,7 @@ use core::mem::MaybeUninit;
 
 use apm_common::{
     counter::Counter,
-    event::{ConnectionBody, OPEN_ADOPTED, ROLE_UNKNOWN, kind},
+    event::{ConnectionBody, OPEN_ADOPTED, ROLE_UNKNOWN, SEALED, kind},
     limits::UNIX_PATH_BYTES,
     settings::ABSENT,
 };
@@ -14,7 +14,7 @@ use aya_ebpf::helpers::{
 };
 
 use crate::{
-    maps::{CONNECTIONS, Connection, IGNORED, NEITHER, WATCHED},
+    maps::{CONNECTIONS, Call, Connection, IGNORED, NEITHER, WATCHED},
     ring::{Record, count, header, lazy_wake, send_record, zeroed},
     settings::{Block, load_kernel, offset, read_kernel, setting},
 };
@@ -108,6 +108,12 @@ pub fn socket_of_sock(sock: usize) -> Option<Socket> {
 }
 
 impl Socket {
+    /// What is said over TLS on it, which is a connection of its own.
+    #[inline(always)]
+    pub fn sealed(&self) -> Self {
+        Self { inode: self.inode | SEALED, ..*self }
+    }
+
     /// `struct sock`
     #[inline(always)]
     pub fn sock(&self) -> Option<usize> {
@@ -165,13 +171,18 @@ pub fn is_unix(sock: usize) -> bool {
 /// The connection's state, made and announced when this is the first we see of it.
 #[inline(always)]
 pub fn connection(socket: &Socket) -> Option<&'static mut Connection> {
-    if let Some(known) = CONNECTIONS.get_ptr_mut(socket.inode) {
-        // SAFETY: map values live until the program ends (RCU); racing writers of one connection only blur budgets.
-        return Some(unsafe { &mut *known });
+    if let Some(known) = known(socket) {
+        return Some(known);
     }
     open(socket, ROLE_UNKNOWN, 0, OPEN_ADOPTED);
-    // SAFETY: as above.
-    CONNECTIONS.get_ptr_mut(socket.inode).map(|made| unsafe { &mut *made })
+    known(socket)
+}
+
+/// The connection's state, if it was seen before.
+#[inline(always)]
+pub fn known(socket: &Socket) -> Option<&'static mut Connection> {
+    // SAFETY: map values live until the program ends (RCU); racing writers of one connection only blur budgets.
+    CONNECTIONS.get_ptr_mut(socket.inode).map(|known| unsafe { &mut *known })
 }
 
 /// Enters a socket into the map and announces it, unless it is not a stream socket.
@@ -195,6 +206,7 @@ pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
         reserved: 0,
         reserved2: 0,
         owner: 0,
+        call: Call::NONE,
     };
     if CONNECTIONS.insert(socket.inode, state, 0).is_err() {
         count(Counter::ConnectionsFull, 1);

@@ -6,7 +6,8 @@
 use apm_common::{
     counter::Counter,
     event::{
-        DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_OWNED, DATA_POLLED, EventHeader, ROLE_CLIENT, ROLE_SERVER, kind,
+        CarriedBody, DATA_CARRIES, DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_OWNED, DATA_POLLED, EventHeader, ROLE_CLIENT,
+        ROLE_SERVER, kind,
     },
     limits::{CHUNK_BYTES, MESSAGES, REQUEST_BUDGET, RESPONSE_BUDGET, STEPS_PER_CALL, TAIL_BYTES},
 };
@@ -18,11 +19,11 @@ use aya_ebpf::{
 
 use crate::{
     go,
-    maps::{Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
+    maps::{CALL_CARRIES, CALL_NONE, CALL_WANTED, Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
     registers::{Arguments, arguments},
-    ring::{self, OWNER_BYTES, Scratch, count, header, lazier_wake, scratch},
+    ring::{self, CARRIED_BYTES, OWNER_BYTES, Scratch, count, header, lazier_wake, scratch},
     settings::{number, read_user, result},
-    socket::{Socket, connection, socket},
+    socket::{Socket, connection, known, socket},
 };
 
 /// `recv(2)` flags of calls that do not consume the stream.
@@ -104,15 +105,22 @@ fn transfer(fd: u64, direction: usize, result: i64, segments: Segments) -> Optio
 /// Handles one call that moved bytes through a socket.
 #[inline(always)]
 pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments) -> Option<()> {
-    let state = connection(socket)?;
+    let mut socket = *socket;
+    let mut state = connection(&socket)?;
+    if state.mode == IGNORED && result <= 0 {
+        // It is the end, too, of what was said over TLS.
+        socket = socket.sealed();
+        state = known(&socket)?;
+    }
     if state.mode == IGNORED || (result == 0 && direction == OUTGOING) {
         return None;
     }
     let owner = if direction == OUTGOING && state.role != ROLE_SERVER { go::owner(socket.inode, state) } else { 0 };
     let record = scratch()?;
-    record.header = header(kind::DATA, flags(socket, state, direction, result));
+    record.header = header(kind::DATA, flags(&socket, state, direction, result));
     if owner != 0 {
         record.header.flags |= DATA_OWNED;
+        told_of_call(record, state);
     }
     record.body[0] = socket.inode;
     let turn = state.direction != direction as u8;
@@ -139,6 +147,20 @@ pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments)
     None
 }
 
+/// The place in the trace that a call carries goes before its first bytes.
+#[inline(always)]
+fn told_of_call(record: &mut Scratch, state: &mut Connection) {
+    if state.call.state == CALL_CARRIES {
+        record.header.flags |= DATA_CARRIES;
+        // SAFETY: within the payload, which is aligned as the owner before it is.
+        unsafe { record.payload.as_mut_ptr().add(OWNER_BYTES).cast::<CarriedBody>().write(state.call.place) };
+    } else if state.call.state == CALL_WANTED {
+        // No program came by when it was sent.
+        count(Counter::CallsUnreachable, 1);
+    }
+    state.call.state = CALL_NONE;
+}
+
 #[inline(always)]
 fn flags(socket: &Socket, state: &Connection, direction: usize, result: i64) -> u16 {
     let mut flags = 0;
@@ -157,7 +179,7 @@ fn flags(socket: &Socket, state: &Connection, direction: usize, result: i64) -> 
 
 /// Bytes that may be captured in a turn of this direction.
 #[inline(always)]
-fn budget(role: u8, direction: usize) -> u32 {
+pub fn budget(role: u8, direction: usize) -> u32 {
     let answering = (role == ROLE_SERVER && direction == OUTGOING) || (role == ROLE_CLIENT && direction == INCOMING);
     if answering { RESPONSE_BUDGET } else { REQUEST_BUDGET }
 }
@@ -239,7 +261,11 @@ fn emit(record: &mut Scratch, address: u64, length: u32) -> u32 {
         return 0;
     }
     record.body[1] = record.capture.position;
-    let ahead = if record.capture.owner == 0 { 0 } else { OWNER_BYTES };
+    let ahead = match record.capture.owner {
+        0 => 0,
+        _ if record.header.flags & DATA_CARRIES != 0 => OWNER_BYTES + CARRIED_BYTES,
+        _ => OWNER_BYTES,
+    };
     if ahead > 0 {
         // SAFETY: the payload is larger, and it is aligned: all before it is made of eight bytes.
         unsafe { record.payload.as_mut_ptr().cast::<u64>().write_volatile(record.capture.owner) };
@@ -265,6 +291,7 @@ fn emit(record: &mut Scratch, address: u64, length: u32) -> u32 {
         count(Counter::TurnsLost, 1);
     }
     record.capture.turn = 0;
+    record.header.flags &= !DATA_CARRIES;
     0
 }
 

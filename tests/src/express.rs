@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     agent::Agent,
+    decoder::Decoder,
     node::{Libraries, Major},
     place,
     postgres::Postgres,
@@ -38,13 +39,25 @@ pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables
     Program::listening(&format!("Node.js {}", major.0), command)
 }
 
-/// Starts the service of `tests/apps/node/shop.js`, which is measured, behind other words.
+/// Starts the service of `tests/apps/node/shop.js`, which is measured, behind other words; if asked to, with
+/// elastic-apm-node in it, which sends to `elastic`.
 ///
 /// # Errors
 /// If it does not start.
-pub fn start_shop(prefix: &[&str], major: Major, database: &Postgres, redis: &Redis) -> Result<Program> {
-    let mut command = command(major, &[], "shop.js", database);
-    command.env("REDISPORT", redis.port().to_string()).env("NODE_ENV", "production");
+pub fn start_shop(
+    prefix: &[&str],
+    major: Major,
+    stores: (&Postgres, &Redis),
+    elastic: Option<&Decoder>,
+) -> Result<Program> {
+    let module = place::node().join("elastic/node_modules/elastic-apm-node/start.js").display().to_string();
+    let options: &[&str] = if elastic.is_some() { &["--require", &module] } else { &[] };
+    let mut command = command(major, options, "shop.js", stores.0);
+    command.env("REDISPORT", stores.1.port().to_string()).env("NODE_ENV", "production");
+    if let Some(server) = elastic {
+        command.env("ELASTIC_APM_SERVER_URL", server.url());
+        command.env("ELASTIC_APM_CLOUD_PROVIDER", "none").env("ELASTIC_APM_CENTRAL_CONFIG", "false");
+    }
     Program::listening_behind(prefix, &format!("Node.js {}", major.0), command)
 }
 

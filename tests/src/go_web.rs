@@ -30,6 +30,15 @@ pub fn start(build: Build, driver: Driver, database: &Postgres) -> Result<Progra
     start_behind(&[], build, driver, database)
 }
 
+/// Starts the service with a server that it speaks to in TLS.
+///
+/// # Errors
+/// If it does not build or start.
+pub fn start_encrypted(build: Build, driver: Driver, database: &Postgres) -> Result<Program> {
+    let command = Command::new(go::compile("go-web", build)?);
+    run(command, &[], &[], (driver, &database.encrypted_string()))
+}
+
 /// What makes a Go program fail that would only once in a while: collections all the time, memory that is overwritten when
 /// it is free, and an end at the first race.
 const STRESS: [(&str, &str); 3] =
@@ -41,7 +50,7 @@ const STRESS: [(&str, &str); 3] =
 /// If it does not build or start.
 pub fn start_under_stress(database: &Postgres) -> Result<Program> {
     let command = Command::new(go::compile("go-web", Build::Race)?);
-    run(command, &STRESS, &[], (Driver::Pq, database))
+    run(command, &STRESS, &[], (Driver::Pq, &database.connection_string()))
 }
 
 /// Starts the service behind other words, such as `taskset -c 0`.
@@ -49,7 +58,7 @@ pub fn start_under_stress(database: &Postgres) -> Result<Program> {
 /// # Errors
 /// If it does not build or start.
 pub fn start_behind(prefix: &[&str], build: Build, driver: Driver, database: &Postgres) -> Result<Program> {
-    run(Command::new(go::compile("go-web", build)?), &[], prefix, (driver, database))
+    run(Command::new(go::compile("go-web", build)?), &[], prefix, (driver, &database.connection_string()))
 }
 
 /// Starts the service with Elastic's own agent in it, behind other words. It sends to the decoder, and looks for nothing
@@ -64,14 +73,14 @@ pub fn start_with_elastic(prefix: &[&str], database: &Postgres, decoder: &Decode
         ("ELASTIC_APM_CLOUD_PROVIDER", "none"),
         ("ELASTIC_APM_CENTRAL_CONFIG", "false"),
     ];
-    run(Command::new(go::compile("go-web", Build::Elastic)?), &variables, prefix, (Driver::Pq, database))
+    run(Command::new(go::compile("go-web", Build::Elastic)?), &variables, prefix, (Driver::Pq, &database.connection_string()))
 }
 
 fn run(
     mut command: Command,
     variables: &[(&str, &str)],
     prefix: &[&str],
-    (driver, database): (Driver, &Postgres),
+    (driver, database): (Driver, &str),
 ) -> Result<Program> {
     let port = http::free_port()?;
     command.envs(variables.iter().copied());
@@ -79,7 +88,7 @@ fn run(
         Driver::Pq => "postgres",
         Driver::Pgx => "pgx",
     };
-    command.env("DATABASE_URL", database.connection_string()).env("DRIVER", driver).env("PORT", port.to_string());
+    command.env("DATABASE_URL", database).env("DRIVER", driver).env("PORT", port.to_string());
     let mut program = Program::run("go-web", &command, prefix, port)?;
     program.wait_until_open()?;
     Ok(program)

@@ -8,6 +8,7 @@
 //! fixed time: [`wait::until`] waits for a condition with a deadline.
 
 pub mod agent;
+pub mod callee;
 pub mod child;
 pub mod compared;
 pub mod databases;

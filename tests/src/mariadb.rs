@@ -6,7 +6,7 @@ use anyhow::Result;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::{child::Child, http, postgres::complete, privilege, wait};
+use crate::{child::Child, http, postgres::complete, privilege, tls::Certificate, wait};
 
 /// The server's program.
 pub const PROGRAM: &str = "/usr/sbin/mariadbd";
@@ -32,6 +32,18 @@ impl MariaDb {
     /// # Errors
     /// If MariaDB is not installed or does not start.
     pub fn start() -> Result<Self> {
+        Self::start_with(None)
+    }
+
+    /// Starts one that can be spoken to in TLS, with this certificate.
+    ///
+    /// # Errors
+    /// Like [`MariaDb::start`].
+    pub fn encrypted(certificate: &Certificate) -> Result<Self> {
+        Self::start_with(Some(certificate))
+    }
+
+    fn start_with(certificate: Option<&Certificate>) -> Result<Self> {
         let folder = TempDir::new()?;
         // The server is another user.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777))?;
@@ -46,6 +58,14 @@ impl MariaDb {
         server.arg(format!("--socket={}", folder.path().join("socket").display()));
         server.arg(format!("--pid-file={}", folder.path().join("pid").display()));
         server.args(["--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin"]);
+        if let Some(certificate) = certificate {
+            for (from, name) in [(certificate.certificate(), "cert"), (certificate.key(), "key")] {
+                let to = folder.path().join(name);
+                fs::copy(from, &to)?;
+                fs::set_permissions(&to, fs::Permissions::from_mode(0o644))?;
+                server.arg(format!("--ssl-{name}={}", to.display()));
+            }
+        }
         if privilege::is_root() {
             install.arg("--user=mysql");
             server.arg("--user=mysql");

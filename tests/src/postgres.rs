@@ -86,6 +86,11 @@ impl Postgres {
         format!("host=127.0.0.1 port={} user=postgres dbname=postgres sslmode=disable", self.port)
     }
 
+    /// As [`Self::connection_string`], for a server that is to be spoken to in TLS.
+    pub fn encrypted_string(&self) -> String {
+        self.connection_string().replace("sslmode=disable", "sslmode=require")
+    }
+
     /// Connection string as Npgsql takes it.
     pub fn npgsql_string(&self) -> String {
         format!("Host=127.0.0.1;Port={};Username=postgres;Database=postgres;SSL Mode=Disable", self.port)

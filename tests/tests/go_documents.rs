@@ -64,6 +64,91 @@ fn statements_hang_on_their_requests() -> Result<()> {
     Ok(())
 }
 
+/// Where no context says it and the user wants it, a statement hangs on the open request that made its goroutine, up to
+/// eight generations; not on the one that made a worker long ago.
+#[test]
+fn statements_hang_on_the_request_that_made_their_goroutine() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let mut builds = vec![Build::Pie];
+    builds.extend(go::has_version("go-web", VERSIONS[0]).then_some(Build::Version(VERSIONS[0])));
+    for build in builds {
+        let program = go_web::start(build, Driver::Pq, &database)?;
+        let watch = go::watch(&program, &["--go-ancestry"])?;
+        let paths = [
+            ("/lost/101", 1),
+            ("/generations/108", 1),
+            ("/generations/109", 0),
+            ("/lazy/110", 1),
+            ("/lazy/111", 0),
+            ("/pool/112", 1),
+            ("/background/113", 1),
+        ];
+        for (path, _) in paths {
+            ensure!(http::get(program.port(), path)?.status == 200, "{path}");
+        }
+        let seen = watch.finish()?;
+        for ((path, counted), id) in paths.into_iter().zip([101, 108, 109, 110, 111, 112, 113]) {
+            let request = seen.documents.request(path)?;
+            let found = seen.documents.spans_of(request).filter(|span| asks_for(span, id)).count();
+            ensure!(found == counted, "{build:?} {path}: {found} statements: {}", seen.documents.summary());
+        }
+        let stats = seen.agent.stats;
+        ensure!(
+            stats.get("kernel.descent_given_up") > 0 && stats.get("trace.calls.late") > 0,
+            "{:?}",
+            stats.non_zero()
+        );
+    }
+    Ok(())
+}
+
+/// What a database in the process itself executes, which no wire shows: each statement is a span of its request.
+#[test]
+fn statements_of_sqlite() -> Result<()> {
+    let Some(_turn) = Turn::take(&[Need::Program("go"), Need::Program("gcc"), Need::File("/usr/include/sqlite3.h")])
+    else {
+        return Ok(());
+    };
+    let program = go::start("go-sqlite", Build::Pie, ("GOGC", "100"))?;
+    let watch = go::watch(&program, &[])?;
+    let long = format!("SELECT name FROM items WHERE id <= 6{}", " ".repeat(12_000));
+    let expected = [
+        ("/query/1", &[("query", "SELECT name FROM items WHERE id <= 1")][..]),
+        ("/exec/2", &[("exec", "UPDATE items SET name = ? WHERE id = 2")]),
+        ("/spawn/3", &[("query", "SELECT name FROM items WHERE id <= 3")]),
+        ("/prepared/4", &[("exec", "UPDATE items SET name = ?"), ("query", "SELECT name FROM items WHERE id = ?")]),
+        ("/prepare/5", &[("prepare", "DELETE FROM items WHERE id > 5"), ("exec", "DELETE FROM items WHERE id > 5")]),
+        ("/long/6", &[("query", &long)]),
+        ("/missing/7", &[("exec", "UPDATE missing SET name = 'x' WHERE id = 7")]),
+    ];
+    for (path, _) in &expected {
+        let status = if path.contains("missing") { 500 } else { 200 };
+        ensure!(http::get(program.port(), path)?.status == status, "{path}");
+    }
+    let documents = watch.finish()?.documents;
+    for (path, statements) in expected {
+        let spans: Vec<&Value> = documents.spans_of(documents.request(path)?).collect();
+        ensure!(spans.len() == statements.len(), "{path}: {}", documents.summary());
+        for (span, (action, statement)) in spans.iter().zip(statements) {
+            ensure!(text(span, "span.type") == "db" && text(span, "span.subtype") == "sqlite3", "{span}");
+            ensure!(text(span, "span.action") == *action, "{path}: {span}");
+            let outcome = if path.contains("missing") { "failure" } else { "success" };
+            ensure!(text(span, "event.outcome") == outcome, "{path}: {span}");
+            let found = text(span, "span.db.statement");
+            match statement.len() > 10_000 {
+                true => ensure!(found.chars().count() == 10_000 && found.ends_with('…'), "{} characters", found.len()),
+                false => ensure!(found == *statement, "{path}: {found}"),
+            }
+        }
+    }
+    ensure!(documents.spans().count() == 9, "{}", documents.summary());
+    let errors: Vec<&Value> = documents.errors().collect();
+    ensure!(errors.len() == 1 && exception(errors[0], "message") == "no such table: missing", "{errors:?}");
+    ensure!(exception(errors[0], "code") == "1" && errors[0]["parent"] != Value::Null, "{errors:?}");
+    Ok(())
+}
+
 /// Is it a statement with this number? The driver may have prepared it, which is another.
 fn asks_for(span: &Value, id: u32) -> bool {
     text(span, "span.action") == "query" && text(span, "span.db.statement").ends_with(&format!(" {id}"))
@@ -105,6 +190,9 @@ fn outgoing_requests_hang_on_theirs() -> Result<()> {
     Ok(())
 }
 
+const NO_ROUTES: [(&str, &str); 3] =
+    [("/item/3", "GET unknown route"), ("/inner/item/4", "GET unknown route"), ("/none", "GET unknown route")];
+
 #[test]
 fn routes_of_muxes() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
@@ -112,7 +200,8 @@ fn routes_of_muxes() -> Result<()> {
     let program = go_web::start(Build::Fixed, Driver::Pq, &database)?;
     for (arguments, wanted) in [
         (&[][..], [("/item/3", "GET /item/{id}"), ("/inner/item/4", "GET /item/{id}"), ("/none", "GET unknown route")]),
-        (&["--go-routes=false"][..], ["/item/3", "/inner/item/4", "/none"].map(|path| (path, "GET unknown route"))),
+        (&["--disable-instrumentations=servemux"][..], NO_ROUTES),
+        (&["--go-routes=false"][..], NO_ROUTES),
     ] {
         let watch = go::watch(&program, arguments)?;
         for (path, _) in wanted {

@@ -90,6 +90,70 @@ fn requests_over_tls_and_http2() -> Result<()> {
     Ok(())
 }
 
+/// Calls in each way: over TLS, over HTTP/2, over both; in each, what was found, and a server that gives up.
+#[test]
+fn calls_over_tls_and_http2() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let [encrypted, plain] = [WAYS[0], WAYS[2]].map(|way| go::start("go-hidden", Build::Fixed, ("WAY", way.program)));
+    let (encrypted, plain) = (encrypted?, plain?);
+    let (https, http) =
+        (format!("https://127.0.0.1:{}", encrypted.port()), format!("http://127.0.0.1:{}", plain.port()));
+    let mut builds = vec![Build::Fixed, Build::Pie];
+    builds.extend(go::has_version("go-hidden", NEWER).then_some(Build::Version(NEWER)));
+    for build in builds {
+        let program = go::start("go-hidden", build, ("WAY", WAYS[1].program))?;
+        let watch = go::watch(&program, &[])?;
+        // Each server twice: on a new connection, and on one that was kept.
+        let calls = [
+            (1, "", &https, "/item/1?x=y", "200"),
+            (2, "", &https, "/teapot/2", "200"),
+            (3, "1", &https, "/item/3?x=y", "200"),
+            (4, "1", &https, "/teapot/4", "200"),
+            (5, "1", &http, "/item/5?x=y", "200"),
+            (6, "1", &http, "/teapot/6", "200"),
+            (7, "1", &https, "/panic/7", "502"),
+        ];
+        for (id, http2, server, path, status) in calls {
+            // With a name and a password, which are nobody's business.
+            let url = format!("{server}{path}").replacen("//", "//user:secret@", 1);
+            let found = ask(WAYS[1], &program, &format!("/call/{id}?http2={http2}&url={url}"))?;
+            ensure!(found == status, "{build:?} {path}: {found}");
+        }
+        let seen = watch.finish()?;
+        for (id, _, server, path, _) in calls {
+            check_call(&seen.documents, id, server, path).with_context(|| format!("{build:?}, call {id}"))?;
+        }
+        let stats = seen.agent.stats;
+        ensure!(
+            stats.get("trace.calls.hidden") == 5 && stats.get("trace.unfinished") == 0,
+            "{build:?} {:?}",
+            stats.non_zero()
+        );
+    }
+    Ok(())
+}
+
+fn check_call(documents: &Documents, id: u32, server: &str, path: &str) -> Result<()> {
+    let request = documents.request(&format!("/call/{id}"))?;
+    let spans: Vec<&Value> = documents.spans_of(request).collect();
+    let [span] = spans.as_slice() else { anyhow::bail!("one span, not {spans:?}") };
+    let (_, host) = server.split_once("//").context("a URL")?;
+    let (_, port) = host.split_once(':').context("a port")?;
+    is(span, "span.name", &format!("GET {host}"))?;
+    is(span, "url.original", &format!("{server}{path}"))?;
+    is(span, "service.target.name", host)?;
+    is(span, "destination.address", "127.0.0.1")?;
+    ensure!(number(span, "destination.port") == Some(port.parse()?), "{span}");
+    let (status, outcome) = match path {
+        found if found.starts_with("/item/") => (Some(200), "success"),
+        refused if refused.starts_with("/teapot/") => (Some(418), "failure"),
+        _ => (None, "failure"),
+    };
+    is(span, "event.outcome", outcome)?;
+    ensure!(number(span, "http.response.status_code") == status, "{span}");
+    Ok(())
+}
+
 fn check(documents: &Documents, way: Way, program: &Program, hijacked: &str) -> Result<()> {
     let item = documents.request("/item/1")?;
     is(item, "transaction.name", "GET /item/{id}")?;

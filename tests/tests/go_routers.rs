@@ -19,7 +19,7 @@ const OLDER: &str = "go1.21.13";
 fn routes(router: &str) -> [(&'static str, &'static str); 4] {
     match router {
         "gin" => [("/users/1", "/users/:id"), ("/whole/2", "/whole/:id"), ITEMS_COLON, ("/none/4", UNKNOWN)],
-        "echo" => [("/users/1", "/users/:id"), ("/whole/2", "/whole/:id"), ITEMS_STAR, ("/none/4", UNKNOWN)],
+        "echo" | "fiber" => [("/users/1", "/users/:id"), ("/whole/2", "/whole/:id"), ITEMS_STAR, ("/none/4", UNKNOWN)],
         "chi" => [("/users/1", "/users/{id}"), ("/whole/2", "/whole/{id}"), ITEMS_BRACES, ("/none/4", UNKNOWN)],
         _ => [("/users/1", "/users/{id}"), ("/whole/2", "/whole/{id}"), ITEMS_NAMED, ("/none/4", UNKNOWN)],
     }
@@ -47,7 +47,7 @@ fn requests_are_named_by_their_routes() -> Result<()> {
     let mut builds = vec![Build::Fixed];
     builds.extend(go::has_version("go-routers", OLDER).then_some(Build::Version(OLDER)));
     for build in builds {
-        for router in ["gin", "gorilla", "chi", "echo"] {
+        for router in ["gin", "gorilla", "chi", "echo", "fiber"] {
             let wanted = routes(router);
             let seen = ask(router, build, &wanted.map(|(path, _)| path))?;
             for (path, route) in wanted {
@@ -93,6 +93,33 @@ fn errors_of_handlers() -> Result<()> {
     errors_are(&documents, paths[2], &[(echo, http, json!("[EMPTY]"))])?;
     errors_are(&documents, paths[3], &[("main", "unlike", json!("[EMPTY]"))])?;
     errors_are(&documents, paths[4], &[(echo, http, json!("code=404, message=Not Found"))])
+}
+
+/// fiber, which is no router but a server of its own: errors as its error handler gets them, and whose calls are whose.
+#[test]
+fn requests_of_fiber() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let paths = ["/errors/1", "/wrapped/2", "/unlike/3", "/none/4", "/panic/5", "/panic-at/6", "/silent/7", "/calls/8"];
+    let documents = ask("fiber", Build::Pie, &paths)?.documents;
+    let fiber = "github.com/gofiber/fiber/v2";
+    errors_are(&documents, paths[0], &[(fiber, "Error", json!("no coffee"))])?;
+    errors_are(&documents, paths[1], &[("fmt", "wrapError", json!("item 2: the shelf is empty"))])?;
+    errors_are(&documents, paths[2], &[("main", "unlike", json!("[EMPTY]"))])?;
+    errors_are(&documents, paths[3], &[(fiber, "Error", json!("Cannot GET /none/4"))])?;
+    // Once, although a middleware makes an error of it.
+    errors_are(&documents, paths[4], &[("", "string", json!("broken on purpose"))])?;
+    let bounds = "runtime error: index out of range [6] with length 1";
+    errors_are(&documents, paths[5], &[("runtime", "boundsError", json!(bounds))])?;
+    for (path, name) in
+        [("/errors/1", "GET /errors/:id"), ("/none/4", "GET unknown route"), ("/silent/7", "GET /silent/:id")]
+    {
+        let found = text(documents.request(path)?, "transaction.name");
+        ensure!(found == name, "{path}: `{found}`");
+    }
+    let calls: Vec<&str> =
+        documents.spans_of(documents.request("/calls/8")?).map(|span| text(span, "url.original")).collect();
+    ensure!(calls.len() == 3 && calls.iter().all(|url| url.ends_with("/users/8")), "{calls:?}");
+    Ok(())
 }
 
 fn errors_are(documents: &Documents, path: &str, wanted: &[(&str, &str, Value)]) -> Result<()> {

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{debian, shell, tree};
 
 /// Servers, clients and compilers of the tests.
-const PACKAGES: [&str; 16] = [
+const PACKAGES: [&str; 17] = [
     "postgresql",
     "postgresql-client",
     "mariadb-server",
@@ -22,6 +22,7 @@ const PACKAGES: [&str; 16] = [
     "python3-redis",
     "gcc",
     "libpq-dev",
+    "libsqlite3-dev",
     "bpftool",
     "curl",
 ];

@@ -161,13 +161,17 @@ pub struct BridgeSwitches {
     pub go: bool,
     /// Requests of Go programs are named by the patterns of `ServeMux`.
     pub go_routes: bool,
+    /// The place in the trace goes along with calls of Go programs.
+    pub propagation: bool,
+    /// Calls of Go programs without a context are linked by the request in which their goroutine was made.
+    pub go_ancestry: bool,
     /// Activity sources of the program to report, for run times that cannot be asked for all (.NET 8).
     pub dotnet_sources: Vec<String>,
     /// Node.js, by a script put into its processes through their inspector.
     pub node: bool,
     /// Its calls are linked to the request that makes them.
     pub node_context: bool,
-    /// Its libraries that are left alone.
+    /// Its libraries, and groups of Go's probes, that are left alone.
     pub left_alone: Vec<String>,
 }
 
@@ -177,6 +181,8 @@ impl Default for BridgeSwitches {
             dotnet: true,
             go: true,
             go_routes: true,
+            propagation: true,
+            go_ancestry: false,
             dotnet_sources: Vec::new(),
             node: true,
             node_context: true,

@@ -1,10 +1,13 @@
 //! Gives exchanges their place in a trace and turns them into documents.
 
 mod call;
+mod counters;
 mod hidden;
 mod logged;
 mod named;
+mod outgoing;
 mod panicked;
+mod statement;
 #[cfg(test)]
 mod tests;
 mod told;
@@ -12,11 +15,15 @@ mod word;
 
 use std::{collections::HashMap, sync::Arc};
 
+pub use counters::TracerCounters;
 use hidden::Hidden;
+pub use outgoing::CallEnd;
+use outgoing::HiddenCall;
+use statement::Asking;
 
 use super::{
-    Ids, Mark, SpanId,
-    bridged::{Answered, Bridged, Called, Carried, Ports},
+    Carried, Ids, Mark, SpanId,
+    bridged::{Answered, Bridged, Called, Ports},
     named::Name,
     panics::Panics,
     parent::{CallSite, Evidence, find},
@@ -54,63 +61,8 @@ pub struct Party<'a> {
     pub addresses: &'a Addresses,
     /// It was followed from its first byte.
     pub whole: bool,
-}
-
-/// What became of requests and calls. All but `transactions` and `spans` are losses or refusals, by cause.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TracerCounters {
-    /// Transactions of requests reported.
-    pub transactions: u64,
-    /// Spans reported, exit transactions' own included.
-    pub spans: u64,
-    /// Errors reported.
-    pub errors: u64,
-    /// Calls whose parent was certain.
-    pub calls_linked: u64,
-    /// Calls with no evidence of a parent.
-    pub calls_without_parent: u64,
-    /// Calls for which several requests could be the parent.
-    pub calls_ambiguous: u64,
-    /// Calls unlinked afterwards: another thread answered the request than read it.
-    pub calls_unlinked: u64,
-    /// Calls without parent dropped by setting.
-    pub orphans_dropped: u64,
-    /// Requests not reported: bytes of their head were lost.
-    pub requests_lost: u64,
-    /// Calls not reported: bytes of their head were lost.
-    pub calls_lost: u64,
-    /// Exchanges still open when watching ended.
-    pub unfinished: u64,
-    /// Requests ignored by setting (`transaction_ignore_urls`).
-    pub requests_ignored: u64,
-    /// Requests of traces that are not sampled.
-    pub requests_unsampled: u64,
-    /// Exchanges a database served; they are not reported.
-    pub served_statements: u64,
-    /// Requests that could have no spans because too many were open.
-    pub requests_over_limit: u64,
-    /// Requests the run time told of as the wire saw them.
-    pub requests_joined: u64,
-    /// Requests the run time should have told of and did not, or not certainly.
-    pub requests_alone: u64,
-    /// Requests the run time told of that were not seen on the wire (TLS, HTTP/2), or not certainly.
-    pub requests_unseen: u64,
-    /// Calls a database driver made for itself, by its run time's word.
-    pub calls_internal: u64,
-    /// Spans whose transaction never became known.
-    pub spans_without_transaction: u64,
-    /// Requests their run time named.
-    pub requests_named: u64,
-    /// Requests a run time named of which the wire shows none (TLS, HTTP/2), or on a connection not known.
-    pub requests_unplaced: u64,
-    /// Errors that handlers gave back and that no open request could take.
-    pub failures_unplaced: u64,
-    /// Requests reported that only probes show (TLS, HTTP/2).
-    pub requests_hidden: u64,
-    /// Panics not reported because too many were under way.
-    pub panics_over_limit: u64,
-    /// Messages of run times lost before they reached us.
-    pub messages_lost: u64,
+    /// The place in the trace that we wrote into the call which was sent at this time.
+    pub carried: Option<(Nanos, Carried)>,
 }
 
 /// A call under way.
@@ -142,6 +94,8 @@ pub struct Tracer {
     bridged: HashMap<u32, Bridged>,
     panics: Panics,
     hidden: HashMap<Name, Hidden>,
+    hidden_calls: HashMap<Name, HiddenCall>,
+    statements: HashMap<Name, Asking>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -161,6 +115,8 @@ impl Tracer {
             bridged: HashMap::new(),
             panics: Panics::default(),
             hidden: HashMap::new(),
+            hidden_calls: HashMap::new(),
+            statements: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }
@@ -239,10 +195,15 @@ impl Tracer {
         let parent = self.parent_of(&CallSite { pid: party.pid, tid, time: at.time, owner });
         match parent {
             Ok(Some(_)) => self.counters.calls_linked += 1,
-            Ok(None) => self.counters.calls_without_parent += 1,
+            Ok(None) => {
+                self.counters.calls_without_parent += 1;
+                self.counters.calls_late += u64::from(owner != 0);
+            }
             Err(Ambiguous) => self.counters.calls_ambiguous += 1,
         }
-        self.calls.insert(key, OpenCall { parent: parent.unwrap_or(None), carried: None });
+        let carried = party.carried.filter(|(sent, _)| *sent == at.time).map(|(_, carried)| carried);
+        let parent = self.as_carried(parent.unwrap_or(None), carried);
+        self.calls.insert(key, OpenCall { parent, carried });
     }
 
     /// A call's head is known: the trace context it carries.
@@ -255,6 +216,7 @@ impl Tracer {
             trace: sent.trace,
             span: sent.parent,
             sampled: sent.sampled,
+            is_ours: false,
         });
         if let Some(carried) = call.carried {
             bridged.call_carries(key, carried);
@@ -379,8 +341,10 @@ impl Tracer {
                     self.call_joined(party.pid, *called, known);
                 }
             }
-            (_, Some(parent)) => self.linked(party.instance, &exchange, parts, parent),
-            (None, None) => self.orphan(party.instance, self.orphan_span(&exchange, parts), &exchange, None),
+            (_, Some(parent)) => self.linked(party.instance, &exchange, parts, parent, call.carried),
+            (None, None) => {
+                self.orphan(party.instance, self.orphan_span(&exchange, parts), &exchange, call.carried);
+            }
         }
     }
 

@@ -217,7 +217,11 @@ impl<A: Admit> Live<A> {
         let wishes: Vec<Wish> = self.desk.pipeline.take_wishes().collect();
         for wish in wishes {
             match wish {
-                Wish::Ignore(connection) => self.kernel.ignore_connection(connection),
+                Wish::Ignore(connection) => {
+                    self.kernel.ignore_connection(connection);
+                    self.kernel.carry_no_more_on(connection);
+                }
+                Wish::Spare(connection) => self.kernel.carry_no_more_on(connection),
                 Wish::Widen(pid, detail) => self.desk.bridges.widen(pid, detail),
                 Wish::Forget(connection) => self.kernel.forget_connection(connection),
             }
@@ -372,7 +376,7 @@ impl<A: Admit> Desk<A> {
                     self.pass(&header, &event, &known);
                 }
             }
-            Event::Failed { .. } | Event::Panic(_) | Event::Recovered { .. } => {
+            Event::Failed { .. } | Event::StatementFailed { .. } | Event::Panic(_) | Event::Recovered { .. } => {
                 self.pass(&header, &event, record);
                 if let Some(message) = self.probes.describe(&header, &event) {
                     self.hear(vec![message]);

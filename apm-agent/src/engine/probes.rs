@@ -3,11 +3,12 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     time::{Duration, Instant},
 };
 
 use crate::{
-    bridge::{Message, Said},
+    bridge::{Message, Said, StatementFailed},
     clock,
     config::BridgeSwitches,
     event::{Event, Header},
@@ -36,7 +37,13 @@ impl Probes {
     /// None yet.
     pub(super) fn new(switches: &BridgeSwitches) -> Self {
         Self {
-            asked: Asked { probes: switches.go, routes: switches.go_routes, vitals: false },
+            asked: Asked {
+                probes: switches.go,
+                routes: switches.go_routes,
+                left_alone: switches.left_alone.clone(),
+                ancestry: switches.go_ancestry,
+                vitals: false,
+            },
             interval: None,
             reader: None,
             reading: HashSet::new(),
@@ -61,7 +68,7 @@ impl Probes {
             return;
         }
         if self.reader.is_none() {
-            match Reader::start(self.asked) {
+            match Reader::start(self.asked.clone()) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => return self.refuse(pid, &format!("no thread could be started: {error}")),
             }
@@ -85,6 +92,9 @@ impl Probes {
         let code = self.codes.get(&header.pid)?;
         let said = match event {
             Event::Failed { request, value } => Said::Failed(Box::new(code.failed(*request, value))),
+            Event::StatementFailed { goroutine, value } => {
+                Said::StatementFailed(Box::new(StatementFailed { goroutine: *goroutine, thrown: code.error(value) }))
+            }
             Event::Panic(panic) => Said::Panicked(Box::new(code.panicked(panic))),
             Event::Recovered { goroutine, resumed_at } => Said::Recovered(code.recovered(*goroutine, *resumed_at)),
             _ => return None,
@@ -117,9 +127,13 @@ impl Probes {
             _ => {}
         }
         let Some(plan) = known.plan else { return };
+        let code = plan.as_ref().ok().and_then(|plan| plan.carries.clone());
         match plan.and_then(|plan| set(kernel, pid, &plan)) {
             Ok(()) => {
                 self.codes.insert(pid, known.code);
+                if let Some(code) = code {
+                    carry(kernel, pid, code);
+                }
                 tracing::info!(pid, "Go's probes are set");
             }
             Err(reason) => self.refuse(pid, &reason),
@@ -149,6 +163,15 @@ impl Probes {
     fn refuse(&mut self, pid: u32, reason: &str) {
         self.refused += 1;
         tracing::warn!(pid, "Go's probes are not set, the wire goes on alone: {reason}");
+    }
+}
+
+/// Has the place in the trace go along with the calls of a process.
+fn carry(kernel: &mut Kernel, pid: u32, code: Range<u64>) {
+    match kernel.carry_for(pid, code) {
+        Ok(true) => tracing::info!(pid, "`traceparent` goes into HTTP/1 calls on connections opened from now on"),
+        Ok(false) => {}
+        Err(failure) => tracing::warn!(pid, "`traceparent` is not put into calls: {failure}"),
     }
 }
 

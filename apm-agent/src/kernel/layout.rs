@@ -137,6 +137,8 @@ fn offsets(btf: &Btf) -> Result<Offsets, KernelFailure> {
         sock_num: need("sock_common", "skc_num")?,
         sock_v6_daddr: need("sock_common", "skc_v6_daddr")?,
         sock_v6_saddr: need("sock_common", "skc_v6_rcv_saddr")?,
+        sock_wmem_queued: need("sock", "sk_wmem_queued")?,
+        sock_sndbuf: need("sock", "sk_sndbuf")?,
         unix_addr: need("unix_sock", "addr")?,
         unix_peer: need("unix_sock", "peer")?,
         unix_address_len: need("unix_address", "len")?,

@@ -11,14 +11,16 @@ use std::{
 use apm_common::{counter::Counter, event::ProcessEntry, settings::Settings};
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{HashMap, MapData, PerCpuArray, PerCpuValues, RingBuf},
 };
 use rustix::event::{Timespec, epoll};
 
 use super::{
     Admission, KernelFailure, Program, attach,
     layout::{Layout, Variant},
-    program, self_test,
+    program,
+    propagation::Carriers,
+    self_test,
     tools::Tools,
     tracefs,
     uprobe::Probed,
@@ -39,11 +41,20 @@ struct PodProcess(ProcessEntry);
 // SAFETY: `ProcessEntry` is `repr(C)`, without padding, and made of integers only.
 unsafe impl Pod for PodProcess {}
 
-/// What the kernel keeps of a connection, opaque here but for its mode (`apm_ebpf::maps::Connection`).
-type ConnectionState = [u8; 40];
+/// What the kernel keeps of a connection, opaque here but for what follows (`apm_ebpf::maps::Connection`).
+type ConnectionState = [u8; 80];
 /// Where the mode lies in it, and the value that stops all events of the connection.
 const MODE: usize = 25;
 const IGNORED: u8 = 1;
+/// Where the state of the call lies that is about to begin on it, and the value for one into which the place in the trace
+/// is to be written.
+const CALL_STATE: usize = 72;
+const CALL_WANTED: u8 = 1;
+
+/// A connection on which such a call is about to begin, whose ids are zeros.
+pub fn call_wanted() -> [u8; 80] {
+    std::array::from_fn(|at| if at == CALL_STATE { CALL_WANTED } else { 0 })
+}
 
 /// The loaded programs. Dropping it detaches and unloads them.
 pub struct Kernel {
@@ -54,7 +65,8 @@ pub struct Kernel {
     chosen: Vec<&'static Program>,
     events: RingBuf<MapData>,
     processes: HashMap<MapData, u32, PodProcess>,
-    connections: HashMap<MapData, u64, ConnectionState>,
+    pub(super) carriers: Carriers,
+    pub(super) connections: HashMap<MapData, u64, ConnectionState>,
     counts: PerCpuArray<MapData, u64>,
     map_fds: Vec<OwnedFd>,
     /// An epoll instance that tells of the ring buffer's wake-ups, edge-triggered.
@@ -133,10 +145,24 @@ impl Kernel {
         let probed = Probed::new(layouts, contexts);
         let channels = HashMap::try_from(take("CHANNELS")?).map_err(wrong)?;
         let diversions = HashMap::try_from(take("DIVERSIONS")?).map_err(wrong)?;
+        let carriers = Carriers::take(&mut programs)?;
         let wakes = wakes_of(&events).map_err(|error| KernelFailure::Load(format!("epoll: {error}")))?;
         let programs = Arc::new(Mutex::new(programs));
         let tools = Tools::new(Arc::clone(&programs), channels, diversions);
-        Ok(Self { probed, programs, tools, chosen, events, processes, connections, counts, map_fds, wakes, typed })
+        Ok(Self {
+            probed,
+            programs,
+            tools,
+            chosen,
+            events,
+            processes,
+            carriers,
+            connections,
+            counts,
+            map_fds,
+            wakes,
+            typed,
+        })
     }
 
     /// What the kernel does for bridges.
@@ -221,11 +247,23 @@ impl Kernel {
             .collect()
     }
 
+    /// Sets counters back to nothing.
+    pub(super) fn uncount(&mut self, counters: &[Counter]) {
+        for counter in counters {
+            if let Ok(values) = self.counts.get(&(*counter as u32), 0)
+                && let Ok(none) = PerCpuValues::try_from(vec![0; values.len()])
+            {
+                let _ = self.counts.set(*counter as u32, none, 0);
+            }
+        }
+    }
+
     /// Instructions the verifier walked for each program (`verified_insns` of its fdinfo); kernels before 5.16 do not tell.
     pub fn verified_instructions(&self) -> Vec<(&'static str, Option<u32>)> {
         let programs = held(&self.programs);
         let count = |name: &str| programs.program(name)?.info().ok()?.verified_instruction_count();
         let names = self.chosen.iter().map(|program| program.name).chain(self.probed.programs());
+        let names = names.chain(self.carriers.programs().iter().copied());
         names.map(|name| (name, count(name))).collect()
     }
 

@@ -11,6 +11,7 @@ mod load;
 mod peer;
 mod probe;
 mod program;
+mod propagation;
 mod self_test;
 mod tools;
 mod tracefs;

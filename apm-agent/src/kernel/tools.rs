@@ -142,7 +142,7 @@ impl Tools {
 }
 
 /// The root of the second version's cgroups, in which every process is: a mount of our own that nobody sees.
-fn cgroups() -> Result<OwnedFd, Errno> {
+pub(super) fn cgroups() -> Result<OwnedFd, Errno> {
     let context = fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(&context)?;
     fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())

@@ -95,6 +95,7 @@ impl Kernel {
 
     /// Takes all probes out of a process, which may be gone; one that has none is no error.
     pub fn unprobe(&mut self, pid: u32) {
+        self.carry_no_more_for(pid);
         let Some(process) = self.probed.processes.remove(&pid) else { return };
         let mut programs = held(&self.programs);
         for (name, link) in process.links {

@@ -2,14 +2,19 @@
 
 use std::sync::Arc;
 
-use apm_common::event::{CLOSE_LAST, CLOSE_READ, CLOSE_WRITE};
+use apm_common::event::{CLOSE_LAST, CLOSE_READ, CLOSE_WRITE, SEALED};
 
 use super::{Pipeline, Wish};
 use crate::{event::Header, exchange::Stamp, stream::Role};
 
 impl Pipeline {
-    /// A watched process closed a descriptor or shut a direction down.
+    /// A watched process closed a descriptor or shut a direction down. What was said over TLS ends with its socket.
     pub(super) fn close(&mut self, header: &Header, id: u64) {
+        self.close_one(header, id | SEALED);
+        self.close_one(header, id);
+    }
+
+    fn close_one(&mut self, header: &Header, id: u64) {
         let at = Stamp { time: header.time, mark: u64::from(header.tid) };
         if header.flags & (CLOSE_READ | CLOSE_WRITE) != 0 {
             if header.flags & CLOSE_WRITE != 0 {

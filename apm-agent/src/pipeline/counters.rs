@@ -72,7 +72,9 @@ impl PipelineCounters {
             ("trace.calls.open", calls_open as u64),
             ("trace.calls.linked", traced.calls_linked),
             ("trace.calls.without_parent", traced.calls_without_parent),
+            ("trace.calls.late", traced.calls_late),
             ("trace.calls.ambiguous", traced.calls_ambiguous),
+            ("trace.calls.carrying_another_trace", traced.calls_carrying_another_trace),
             ("trace.calls.unlinked", traced.calls_unlinked),
             ("trace.calls.lost", traced.calls_lost),
             ("trace.calls.internal", traced.calls_internal),
@@ -86,6 +88,8 @@ impl PipelineCounters {
             ("bridge.messages.lost", traced.messages_lost),
             ("trace.requests.hidden", traced.requests_hidden),
             ("trace.failures.unplaced", traced.failures_unplaced),
+            ("trace.calls.hidden", traced.calls_hidden),
+            ("trace.calls.over_limit", traced.calls_over_limit),
             ("trace.panics.over_limit", traced.panics_over_limit),
             ("trace.orphans.dropped", traced.orphans_dropped),
         ]

@@ -10,6 +10,8 @@
 
 mod close;
 mod counters;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -21,7 +23,7 @@ use crate::{
     bridge::{Detail, Message},
     clock::Clock,
     config::Capture,
-    correlate::{Ids, Mark, Party, Tracer},
+    correlate::{CallEnd, Carried, Ids, Mark, Party, Tracer},
     event::{self, Event, Header},
     exchange::{Exchange, Signal, Stamp},
     metadata::ServiceInstance,
@@ -39,6 +41,8 @@ pub enum Wish {
     Ignore(u64),
     /// Ask the run time of this process for more: the wire does not show it.
     Widen(u32, Detail),
+    /// Put nothing into calls on this connection: they are none of HTTP.
+    Spare(u64),
     /// Forget this connection: nobody holds it any more.
     Forget(u64),
 }
@@ -85,10 +89,13 @@ impl Pipeline {
     pub fn handle(&mut self, header: &Header, event: &Event<'_>, output: &mut dyn Output) {
         self.counters.events += 1;
         match event {
-            Event::Data { connection, position, owner, bytes } => {
-                self.data(header, *connection, *position, *owner, bytes);
+            Event::Data { connection, position, owner, carried, bytes } => {
+                let carried = carried.map(Carried::from);
+                self.data(header, *connection, *position, (*owner, carried), bytes);
             }
-            Event::Handle { request, connection } => self.tracer.request_handled(header.pid, *request, *connection),
+            Event::Handle { request, connection } => {
+                self.tracer.request_handled(header.pid, *request, *connection, header.time);
+            }
             Event::Asked(asked) => {
                 if let Some(instance) = self.services.get(&header.pid) {
                     self.tracer.request_asked(header.pid, &Arc::clone(instance), asked, header.time);
@@ -97,8 +104,27 @@ impl Pipeline {
             Event::Answered { request, status, failed } => {
                 self.tracer.request_answered((header.pid, *request), *status, *failed, header.time);
             }
+            Event::Call(call) => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    let local_and_remote = self.connections.get(&call.connection).map(|found| found.addresses.clone());
+                    let addresses = local_and_remote.unwrap_or_default();
+                    self.tracer.call_begun(header.pid, &Arc::clone(instance), call, addresses, header.time);
+                }
+            }
+            Event::Called { call, status, failed, sent } => {
+                let end = CallEnd { status: *status, failed: *failed, sent: *sent, time: header.time };
+                self.tracer.call_ended((header.pid, *call), end);
+            }
             Event::Route { request, router, part, text } => {
                 self.tracer.request_routed((header.pid, *request), *router, *part, text);
+            }
+            Event::Statement(statement) => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    self.tracer.statement_began(header.pid, &Arc::clone(instance), statement, header.time);
+                }
+            }
+            Event::StatementDone { goroutine } => {
+                self.tracer.statement_done((header.pid, *goroutine), None, header.time);
             }
             Event::Open(open) => self.open(header, open),
             Event::ConnectFailed(attempt) => self.connect_failed(header, attempt),
@@ -110,6 +136,7 @@ impl Pipeline {
             | Event::Listen { .. }
             | Event::Written { .. }
             | Event::Failed { .. }
+            | Event::StatementFailed { .. }
             | Event::Panic(_)
             | Event::Recovered { .. } => {}
         }
@@ -191,7 +218,14 @@ impl Pipeline {
         self.tracer.connect_failed(&instance, pid, tid, header.time, attempt.error, &attempt.remote);
     }
 
-    fn data(&mut self, header: &Header, id: u64, position: u64, owner: u64, bytes: &[u8]) {
+    fn data(
+        &mut self,
+        header: &Header,
+        id: u64,
+        position: u64,
+        (owner, carried): (u64, Option<Carried>),
+        bytes: &[u8],
+    ) {
         let outgoing = header.flags & DATA_OUTGOING != 0;
         if !self.connections.contains_key(&id) && !self.meet_unannounced(header, id, position) {
             return;
@@ -201,6 +235,9 @@ impl Pipeline {
         let mut told = Told::Followed;
         self.with_connection(id, |connection, signals| {
             connection.held_by(header.pid);
+            if let Some(carried) = carried {
+                connection.carried = Some((header.time, carried));
+            }
             told = connection.feed(outgoing, position, bytes, at, signals);
             if header.flags & (DATA_END | DATA_ERROR) != 0 {
                 // Whichever way an error shows, it is the peer that is gone.
@@ -208,6 +245,9 @@ impl Pipeline {
                 connection.close(by, at, signals);
             }
         });
+        if self.connections.get_mut(&id).is_some_and(Connection::is_found_other_than_http) {
+            self.wishes.push(Wish::Spare(id));
+        }
         match told {
             Told::Followed => self.counters.bytes += bytes.len() as u64,
             Told::Old => self.counters.events_out_of_order += 1,
@@ -229,7 +269,7 @@ impl Pipeline {
             return false;
         }
         let outgoing = header.flags & DATA_OUTGOING != 0;
-        let connection = Connection::unannounced(outgoing, position, header.pid, Arc::clone(instance));
+        let connection = Connection::unannounced(id, outgoing, position, header.pid, Arc::clone(instance));
         self.counters.connections_unannounced += 1;
         self.connections.insert(id, connection);
         true
@@ -260,6 +300,7 @@ impl Pipeline {
                 instance: &connection.instance,
                 addresses: &connection.addresses,
                 whole: connection.is_whole(),
+                carried: connection.carried,
             };
             for signal in signals.drain(..) {
                 opaque |= follow(&mut self.tracer, &mut self.counters, &party, role, signal);

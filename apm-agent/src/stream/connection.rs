@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apm_common::event::{ROLE_CLIENT, ROLE_SERVER};
+use apm_common::event::{ROLE_CLIENT, ROLE_SERVER, SEALED};
 
 use super::{
     EVIDENCE_BYTES,
@@ -10,11 +10,15 @@ use super::{
 };
 use crate::{
     build::destination::{Addresses, Endpoint},
+    correlate::Carried,
     event,
-    exchange::{Side, Signal, Stamp},
+    exchange::{Nanos, Side, Signal, Stamp},
     metadata::ServiceInstance,
     protocol::{Conversation, Join, PROTOCOLS, Protocol, Verdict},
 };
+
+/// Name of the protocol of which calls can carry a place in a trace.
+const HTTP: &str = "http1";
 
 /// Which end the watched process is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,9 +78,13 @@ pub struct Connection {
     pub role: Option<Role>,
     /// Thread that opened it.
     pub opener: u32,
+    /// The place in the trace that was written into a call on it, and when that was sent: of the last one.
+    pub carried: Option<(Nanos, Carried)>,
     join: Join,
     /// Every request was seen.
     whole: bool,
+    /// It has been found to speak something else than HTTP, and nobody was told.
+    is_other_than_http: bool,
     outgoing: Direction,
     incoming: Direction,
     state: State,
@@ -88,15 +96,21 @@ impl Connection {
         Self {
             instance,
             holders: vec![pid],
-            addresses: Addresses { local: open.local.clone(), remote: open.remote.clone(), encrypted: false },
+            addresses: Addresses {
+                local: open.local.clone(),
+                remote: open.remote.clone(),
+                encrypted: open.id & SEALED != 0,
+            },
             role: match open.role {
                 ROLE_CLIENT => Some(Role::Client),
                 ROLE_SERVER => Some(Role::Server),
                 _ => None,
             },
             opener: tid,
+            carried: None,
             join: if adopted { Join::Late } else { Join::Start },
             whole: !adopted,
+            is_other_than_http: false,
             outgoing: Direction::default(),
             incoming: Direction::default(),
             state: State::Unknown(Vec::new()),
@@ -104,9 +118,9 @@ impl Connection {
     }
 
     /// A connection whose announcement was lost: it has got to `position` in the direction of its first known bytes.
-    pub fn unannounced(outgoing: bool, position: u64, pid: u32, instance: Arc<ServiceInstance>) -> Self {
+    pub fn unannounced(id: u64, outgoing: bool, position: u64, pid: u32, instance: Arc<ServiceInstance>) -> Self {
         let open = event::Connection {
-            id: 0,
+            id,
             started: None,
             role: 0,
             local: Endpoint::Unknown,
@@ -156,6 +170,11 @@ impl Connection {
             }
             (State::Speaking(_), None) => Told::Followed,
         }
+    }
+
+    /// Is it a call's connection, and has just been found to speak anything else than HTTP? Once.
+    pub fn is_found_other_than_http(&mut self) -> bool {
+        std::mem::take(&mut self.is_other_than_http)
     }
 
     /// Was every request seen, so that their serials are their places on the connection?
@@ -214,6 +233,7 @@ impl Connection {
             }
         };
         self.role = Some(role);
+        self.is_other_than_http = role == Role::Client && protocol.name() != HTTP;
         let own = role.side();
         let mut conversation = protocol.conversation(self.join);
         for chunk in kept.drain(..) {

@@ -8,6 +8,7 @@ mod descriptors;
 mod loading;
 mod probes;
 mod processes;
+mod propagation;
 mod seen;
 mod stage;
 mod tools;

@@ -28,8 +28,11 @@ pub enum Seen {
     Panic(u64),
     Recovered(u64),
     GaveError(u64),
+    Statement(u64),
     Asked(u64),
     Answered(u64),
+    Call(u64),
+    Called(u64),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -60,7 +63,11 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::Recovered { goroutine, .. } => Seen::Recovered(goroutine),
         Event::Asked(asked) => Seen::Asked(asked.request),
         Event::Answered { request, .. } => Seen::Answered(request),
+        Event::Call(call) => Seen::Call(call.call),
+        Event::Called { call, .. } => Seen::Called(call),
         Event::Failed { request, .. } => Seen::GaveError(request),
+        Event::Statement(statement) => Seen::Statement(statement.goroutine),
+        Event::StatementDone { goroutine } | Event::StatementFailed { goroutine, .. } => Seen::Statement(goroutine),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {
@@ -81,7 +88,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
             Seen::Exit(exit_code)
         }
     };
-    assert!((kind::DATA..=kind::ANSWERED).contains(&header.kind));
+    assert!((kind::DATA..=kind::STATEMENT_FAILED).contains(&header.kind));
     Told { pid: header.pid, start_time: start, time: header.time, what }
 }
 

@@ -2,11 +2,16 @@
 
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, context::request_of, member};
+use super::{
+    Hit,
+    context::{entered, registered},
+    descent::{maker, request_for},
+    member,
+};
 use crate::{
     maps::{GOROUTINES, Goroutine},
+    propagate::wanted,
     registers::{Register, probed},
-    socket::connection,
 };
 
 /// Functions that make a call on their own goroutine, with the context as first argument after the receiver:
@@ -21,7 +26,7 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
 fn calling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
     let known = hit.known();
-    let calls = request_of(&hit, own(&known), [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
+    let calls = request_for(&hit, &known, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
     if let Some(known) = known {
         (known.calls, known.connection) = (calls, 0);
     } else if calls != 0 {
@@ -41,18 +46,24 @@ pub fn go_round_trip(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn round_trip(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let socket = hit.socket(member(probed(ctx, Register::Ax), hit.layout.persist_conn_conn)?)?;
+    let connection: [u64; 2] = member(probed(ctx, Register::Ax), hit.layout.persist_conn_conn)?;
+    let state = hit.conversation(connection)?;
     // The request is the first member of what is passed.
     let request: u64 = member(probed(ctx, Register::Bx), 0)?;
     let context = member(request, hit.layout.request_ctx)?;
-    let own = own(&hit.known());
-    let by_context = request_of(&hit, own, context);
-    connection(&socket)?.owner = if by_context != 0 { by_context } else { own.0 };
+    // The goroutine's own request, if the context is none's.
+    let known = entered(&hit, context).or_else(|| {
+        let goroutine = hit.known()?;
+        registered(&hit, goroutine.context).filter(|known| known.request == goroutine.handles)
+    });
+    let certain = match known {
+        Some(known) => known.request,
+        None => hit.known().map_or(0, |goroutine| goroutine.handles),
+    };
+    state.owner = maker(&hit, certain);
+    // Nothing can be written into what is sealed.
+    if !hit.is_tls(connection[0]) {
+        state.call = wanted(known.map(|known| known.trace));
+    }
     None
-}
-
-/// The request that the goroutine handles, and its context.
-#[inline(always)]
-fn own(known: &Option<&'static mut Goroutine>) -> (u64, u64) {
-    known.as_ref().map_or((0, 0), |known| (known.handles, known.context))
 }

@@ -1,9 +1,9 @@
 //! From the `context.Context` of a call to the request it belongs to, up the chain of contexts.
 
-use apm_common::limits::GO_CONTEXT_STEPS;
+use apm_common::{fasthttp::POINTER, limits::GO_CONTEXT_STEPS};
 
 use super::{Hit, ITAB_TYPE, member};
-use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS};
+use crate::maps::{GO_CONTEXT_TYPES, GO_CONTEXTS, GoContext};
 
 /// The request to which an interface value's context belongs; 0: none, or not certain. `own`: the goroutine's own
 /// request and its context, most often the one that is looked for.
@@ -14,8 +14,8 @@ pub fn request_of(hit: &Hit, own: (u64, u64), context: [u64; 2]) -> u64 {
         if address == own.1 && address != 0 {
             return own.0;
         }
-        if let Some(request) = registered(hit, address) {
-            return request;
+        if let Some(known) = registered(hit, address) {
+            return known.request;
         }
         match above(hit, table, address) {
             Some(next) => [table, address] = next,
@@ -25,14 +25,28 @@ pub fn request_of(hit: &Hit, own: (u64, u64), context: [u64; 2]) -> u64 {
     0
 }
 
-/// The request whose context lies at this address. Something else may lie there now, if the end of the request's
+/// What is entered of the request to which an interface value's context belongs.
+#[inline(always)]
+pub fn entered(hit: &Hit, context: [u64; 2]) -> Option<&'static GoContext> {
+    let [mut table, mut address] = context;
+    for _ in 0..GO_CONTEXT_STEPS {
+        if let Some(known) = registered(hit, address) {
+            return Some(known);
+        }
+        [table, address] = above(hit, table, address)?;
+    }
+    None
+}
+
+/// What is entered of the request whose context lies at this address. Something else may lie there now, if the end of the request's
 /// handling was not seen: its first words are compared.
 #[inline(always)]
-fn registered(hit: &Hit, address: u64) -> Option<u64> {
+pub fn registered(hit: &Hit, address: u64) -> Option<&'static GoContext> {
     let known = GO_CONTEXTS.get_ptr(hit.key(address))?;
     let content: [u64; 2] = member(address, 0)?;
     // SAFETY: map values live until the program ends (RCU).
-    unsafe { ((*known).content == content).then_some((*known).request) }
+    let known = unsafe { &*known };
+    (known.content == content || known.content == GoContext::ANY_CONTENT).then_some(known)
 }
 
 /// The context that this one was made from.
@@ -41,5 +55,9 @@ fn above(hit: &Hit, table: u64, address: u64) -> Option<[u64; 2]> {
     let kind: u64 = member(table, ITAB_TYPE)?;
     let offset = GO_CONTEXT_TYPES.get_ptr(hit.key(kind))?;
     // SAFETY: as above.
-    member(address, unsafe { *offset })
+    let offset = unsafe { *offset };
+    if offset & POINTER != 0 {
+        return Some([0, member(address, offset & !POINTER)?]);
+    }
+    member(address, offset)
 }

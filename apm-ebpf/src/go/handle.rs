@@ -6,10 +6,11 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext
 use super::{
     Hit, ITAB_TYPE,
     hidden::{NO_STATUS, done, is_http2, tell_asked},
-    member,
+    member, trace,
 };
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine},
+    maps::{GO_CONTEXTS, GOROUTINES, GoContext, GoHeaders, Goroutine},
+    propagate,
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
@@ -21,7 +22,7 @@ const TIME_BITS: u64 = 24;
 /// Names a request within its process: a goroutine handles one request at a time, in no less than a microsecond. Numbers
 /// come again after 17 seconds, but only on the same goroutine (or one of 131,072) and in the same microsecond of them.
 #[inline(always)]
-fn number(goroutine: u64) -> u64 {
+pub fn number(goroutine: u64) -> u64 {
     // SAFETY: no preconditions.
     let time = unsafe { bpf_ktime_get_ns() } >> 10;
     let number = (goroutine & ((1 << GOROUTINE_BITS) - 1)) << TIME_BITS | time & ((1 << TIME_BITS) - 1);
@@ -42,6 +43,7 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     let [_, context]: [u64; 2] = member(asked, hit.layout.request_ctx)?;
     let content = member(context, 0)?;
     let request = number(hit.goroutine);
+    let head = header(kind::HANDLE, 0);
     let known = hit.known();
     let way = match &known {
         // What was found out at its first request holds for the others.
@@ -49,20 +51,32 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
         _ => way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked),
     };
     let (connection, visit) = (way.connection(), hit.layout.visit);
-    let is_hidden = way.is_hidden() as u64;
+    let (is_hidden, is_http2) = (way.is_hidden() as u64, matches!(way, Way::Http2) as u64);
     let goroutine = Goroutine { handles: request, context, is_hidden, serves: connection, visit, ..Goroutine::NONE };
     // Most requests come on connections that are kept, and so to goroutines that are known: to write anew costs little.
     match known {
         Some(known) => *known = goroutine,
         None => GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?,
     }
-    GO_CONTEXTS.insert(hit.key(context), GoContext { request, content }, 0).ok()?;
-    // One call, which is inlined: the verifier walks its loop each time it is there.
-    if way.is_hidden() {
-        return tell_asked(&hit, request, asked, matches!(way, Way::Http2));
+    let entered = GoContext { request, content, trace: trace::UNKNOWN, headers: GoHeaders::NONE };
+    GO_CONTEXTS.insert(hit.key(context), entered, 0).ok()?;
+    // SAFETY: map values live until the program ends (RCU), and the handler that will speak of it has not begun.
+    let entered = unsafe { &mut *GO_CONTEXTS.get_ptr_mut(hit.key(context))? };
+    let kept = &raw mut entered.headers.way;
+    // SAFETY: a member of a reference. Volatile, so that the verifier walks the loop for all ways at once.
+    let [way, connection] = unsafe {
+        kept.write_volatile([is_hidden | is_http2 << 1, connection]);
+        if is_hidden != 0 || propagate::is_on() {
+            trace::read_headers(&hit, asked, &mut entered.headers);
+            entered.trace = trace::of_request(&hit, &entered.headers, &head, request);
+        }
+        kept.read_volatile()
+    };
+    if way & 1 != 0 {
+        return tell_asked(&hit, head, request, asked, way & 2 != 0, &entered.headers);
     }
     let mut slot = reserve()?;
-    slot.write(Record { header: header(kind::HANDLE, 0), body: HandleBody { request, connection } });
+    slot.write(Record { header: head, body: HandleBody { request, connection } });
     submit(slot);
     None
 }

@@ -4,6 +4,7 @@
 //! space says where a binary's structures keep what is read here (`apm_common::go`), and finds the probes' places.
 
 use apm_common::{
+    event::{OPEN_ADOPTED, SEALED},
     go::{GoKey, GoLayout},
     settings::ABSENT,
 };
@@ -13,15 +14,21 @@ use crate::{
     maps::{Connection, GO_PROCESSES, GOROUTINES, Goroutine},
     registers::{Register, calling_r14, probed},
     settings::read_user,
-    socket::{Socket, socket},
+    socket::{Socket, connection as connection_of, socket},
 };
 
 mod call;
 mod context;
+mod descent;
+mod fasthttp;
 mod handle;
 mod hidden;
+mod http2;
 mod panic;
 mod route;
+mod statement;
+mod tls;
+mod trace;
 mod value;
 
 /// A probe that was hit.
@@ -57,6 +64,21 @@ impl Hit {
     #[inline(always)]
     fn forget(&self) {
         let _ = GOROUTINES.remove(self.key(self.goroutine));
+    }
+
+    /// What is said on a `net.Conn`: on a plain connection, or over TLS on one.
+    #[inline(always)]
+    fn conversation(&self, [table, connection]: [u64; 2]) -> Option<&'static mut Connection> {
+        if self.is_tls(table) {
+            return tls::conversation(&tls::socket(self, connection)?, OPEN_ADOPTED);
+        }
+        connection_of(&self.socket([table, connection])?)
+    }
+
+    /// Is it the table of a `*tls.Conn`?
+    #[inline(always)]
+    fn is_tls(&self, table: u64) -> bool {
+        member(table, ITAB_TYPE).is_some_and(|kind: u64| kind != 0 && kind == self.layout.tls.conn)
     }
 
     /// The socket behind a `net.Conn` that is a plain TCP or unix connection.
@@ -95,17 +117,17 @@ fn member<T>(structure: u64, offset: u32) -> Option<T> {
 /// For which request the current task sends on a connection it opened, in a system call; 0: not known.
 #[inline(always)]
 pub fn owner(connection: u64, state: &Connection) -> u64 {
-    match process() {
-        Some((pid, layout)) => of_goroutine(pid, layout, connection).unwrap_or(state.owner),
-        None => 0,
-    }
+    let Some((pid, layout)) = process() else { return 0 };
+    let key = calling_goroutine(layout).map(|goroutine| GoKey::new(pid, goroutine));
+    key.and_then(|key| of_goroutine(key, connection)).unwrap_or(state.owner)
 }
 
+/// For which request a goroutine sends on a connection. Handshakes and what is said over TLS go out on one.
 #[inline(always)]
-fn of_goroutine(pid: u32, layout: &GoLayout, connection: u64) -> Option<u64> {
-    let goroutine = calling_goroutine(layout)?;
+fn of_goroutine(goroutine: GoKey, connection: u64) -> Option<u64> {
+    let connection = connection & !SEALED;
     // SAFETY: as in `Hit::known`.
-    let known = unsafe { &mut *GOROUTINES.get_ptr_mut(GoKey::new(pid, goroutine))? };
+    let known = unsafe { &mut *GOROUTINES.get_ptr_mut(goroutine)? };
     if known.calls != 0 && known.connection == 0 {
         known.connection = connection;
     }

@@ -4,12 +4,7 @@ use apm_common::{
     event::{PanicBody, RecoveredBody, kind},
     limits::PANIC_FRAMES,
 };
-use aya_ebpf::{
-    bindings::BPF_F_USER_STACK,
-    helpers::generated::bpf_get_stack,
-    macros::uprobe,
-    programs::ProbeContext,
-};
+use aya_ebpf::{bindings::BPF_F_USER_STACK, helpers::generated::bpf_get_stack, macros::uprobe, programs::ProbeContext};
 
 use super::{Hit, member, process, value::write_value};
 use crate::{

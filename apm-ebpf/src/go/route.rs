@@ -8,9 +8,7 @@ use apm_common::{
     event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_PLAIN, ROUTER_SERVE_MUX, RouteBody, kind},
     limits::{GIN_ERRORS, ROUTE_BYTES, ROUTE_PARTS},
 };
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{Hit, member, value::tell_failure};
 use crate::{
@@ -23,7 +21,7 @@ use crate::{
 const GIN: u32 = 1;
 /// A context of chi.
 const CHI: u32 = 2;
-/// A context of echo.
+/// A context of echo. Those of fiber have numbers of their own (`go::fasthttp`).
 const ECHO: u32 = 3;
 
 /// Bytes of a text's, or of an interface value's, two words.
@@ -127,7 +125,7 @@ pub fn go_echo_failed(ctx: ProbeContext) -> u32 {
 
 /// The goroutine, if it handles a request.
 #[inline(always)]
-fn handling(ctx: &ProbeContext) -> Option<(Hit, &'static mut Goroutine)> {
+pub fn handling(ctx: &ProbeContext) -> Option<(Hit, &'static mut Goroutine)> {
     let hit = Hit::new(ctx)?;
     let known = hit.known()?;
     (known.handles != 0).then_some((hit, known))
@@ -135,7 +133,7 @@ fn handling(ctx: &ProbeContext) -> Option<(Hit, &'static mut Goroutine)> {
 
 /// A router begins to search. One in another of the same library has the same context.
 #[inline(always)]
-fn search(known: &mut Goroutine, kind: u32, context: u64) {
+pub fn search(known: &mut Goroutine, kind: u32, context: u64) {
     (known.router, known.router_kind, known.router_told) = (context, kind, 0);
 }
 
@@ -193,7 +191,7 @@ fn tell_errors(hit: &Hit, request: u64, context: u64) -> Option<()> {
 
 /// Tells one part of a route. `None`: there is none, it is too long, or there is no room.
 #[inline(always)]
-fn tell((request, router, part): (u64, u32, u32), [address, length]: [u64; 2]) -> Option<()> {
+pub fn tell((request, router, part): (u64, u32, u32), [address, length]: [u64; 2]) -> Option<()> {
     if length == 0 || length > ROUTE_BYTES as u64 {
         return None;
     }

@@ -2,7 +2,9 @@
 
 use apm_common::{
     event::{FailedBody, ValueBody, kind},
+    fasthttp::GoFiber,
     limits::{VALUE_TEXT_BYTES, VALUE_WORDS},
+    sqlite::GoSqlite,
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user as read_user_bytes;
 
@@ -58,6 +60,10 @@ pub fn tell_failure(hit: &Hit, request: u64, [table, value]: [u64; 2]) -> Option
         let body = &raw mut (*record).body.value;
         if value_type != 0 && value_type == hit.layout.routers.echo_error {
             write_echo_error(hit, body, value);
+        } else if let Some(fiber) =
+            hit.layout.fasthttp.fiber.iter().find(|one| one.error != 0 && one.error == value_type)
+        {
+            write_fiber_error(fiber, body, value);
         } else {
             write_value(body, value_type, value);
         }
@@ -82,5 +88,35 @@ unsafe fn write_echo_error(hit: &Hit, body: *mut ValueBody, error: u64) {
         (&raw mut (*body).value_type).write(routers.echo_error);
         (&raw mut (*body).words).write([code, message[0], 0, (inner != 0) as u64]);
         write_text(body, text);
+    }
+}
+
+/// A `*fiber.Error`: a code, and a text that is its message.
+///
+/// # Safety
+/// As [`write_value`].
+#[inline(always)]
+unsafe fn write_fiber_error(fiber: &GoFiber, body: *mut ValueBody, error: u64) {
+    let code: u64 = member(error, fiber.code).unwrap_or(0);
+    // SAFETY: the caller's.
+    unsafe {
+        (&raw mut (*body).value_type).write(fiber.error);
+        (&raw mut (*body).words).write([code, 0, 0, 0]);
+        write_text(body, member(error, fiber.message).unwrap_or([0; 2]));
+    }
+}
+
+/// A `sqlite3.Error`.
+///
+/// # Safety
+/// As [`write_value`].
+#[inline(always)]
+pub unsafe fn write_sqlite_error(sqlite: &GoSqlite, body: *mut ValueBody, error: u64) {
+    let code: u64 = member(error, sqlite.error_code).unwrap_or(0);
+    // SAFETY: the caller's.
+    unsafe {
+        (&raw mut (*body).value_type).write(sqlite.error);
+        (&raw mut (*body).words).write([code, 0, 0, 0]);
+        write_text(body, member(error, sqlite.error_message).unwrap_or([0; 2]));
     }
 }

@@ -3,16 +3,20 @@
 //	/mysql/item/ID      go-sql-driver/mysql: one query
 //	/mysql/prepared/ID  a statement that was prepared when the service began
 //	/mysql/error        a query that fails, answered with 500
+//	/mysql/new/ID       a query on a connection of its own
 //	/redis/item/ID      go-redis: one command
 //	/redis/pipe/ID      three commands at once
 //	/redis/worker/ID    one command by a goroutine older than the request, which knows its context only
 //	/redis8/item/ID     the same by go-redis 8
 //	/mongo/item/ID      the MongoDB driver: one document
 //	/mongo1/item/ID     its first major
+//
+// With MYSQL_TLS_PORT and REDIS_TLS_PORT instead of MYSQL_PORT and REDIS_PORT it speaks to them in TLS.
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"database/sql"
 	"fmt"
 	"log"
@@ -39,10 +43,16 @@ var (
 
 func main() {
 	if port := os.Getenv("MYSQL_PORT"); port != "" {
-		useMysql(port)
+		useMysql(port, "")
+	}
+	if port := os.Getenv("MYSQL_TLS_PORT"); port != "" {
+		useMysql(port, "?tls=skip-verify")
 	}
 	if port := os.Getenv("REDIS_PORT"); port != "" {
-		useRedis(port)
+		useRedis(port, nil)
+	}
+	if port := os.Getenv("REDIS_TLS_PORT"); port != "" {
+		useRedis(port, &tls.Config{InsecureSkipVerify: true})
 	}
 	if port := os.Getenv("MONGODB_PORT"); port != "" {
 		useMongo("mongodb://127.0.0.1:" + port + "/?directConnection=true")
@@ -63,12 +73,18 @@ func handle(pattern string, ask func(request *http.Request, number int) (string,
 	})
 }
 
-func useMysql(port string) {
-	database, err := openDatabase("mysql", "shop@tcp(127.0.0.1:"+port+")/shop")
+func useMysql(port, parameters string) {
+	source := "shop@tcp(127.0.0.1:" + port + ")/shop" + parameters
+	database, err := openDatabase("mysql", source)
 	if err != nil {
 		log.Fatal(err)
 	}
 	database.SetMaxOpenConns(1)
+	fresh, err := sql.Open("mysql", source)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fresh.SetMaxIdleConns(-1)
 	statement, err := database.Prepare("SELECT name FROM items WHERE id = ?")
 	if err != nil {
 		log.Fatal(err)
@@ -76,6 +92,11 @@ func useMysql(port string) {
 	handle("/mysql/item/{id}", func(request *http.Request, number int) (name string, err error) {
 		text := fmt.Sprintf("SELECT name FROM items WHERE id = %d", number)
 		err = database.QueryRowContext(request.Context(), text).Scan(&name)
+		return name, err
+	})
+	handle("/mysql/new/{id}", func(request *http.Request, number int) (name string, err error) {
+		text := fmt.Sprintf("SELECT name FROM items WHERE id = %d", number)
+		err = fresh.QueryRowContext(request.Context(), text).Scan(&name)
 		return name, err
 	})
 	handle("/mysql/prepared/{id}", func(request *http.Request, number int) (name string, err error) {
@@ -108,9 +129,9 @@ func (queue worker) do(what func() error) error {
 	return <-done
 }
 
-func useRedis(port string) {
-	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, PoolSize: 1})
-	older := redis8.NewClient(&redis8.Options{Addr: "127.0.0.1:" + port, PoolSize: 1})
+func useRedis(port string, encrypted *tls.Config) {
+	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, PoolSize: 1, TLSConfig: encrypted})
+	older := redis8.NewClient(&redis8.Options{Addr: "127.0.0.1:" + port, PoolSize: 1, TLSConfig: encrypted})
 	ofRedis8(older)
 	queue := begin()
 	handle("/redis/worker/{id}", func(request *http.Request, number int) (string, error) {

@@ -1,5 +1,5 @@
 // A service whose requests the wire does not show: with WAY=tls over TLS, as HTTP/1 or HTTP/2, with WAY=h2c as HTTP/2 in
-// plain text.
+// plain text. It calls others in the same ways: /call/ID?url=URL asks over HTTP/1, ?http2=1 over HTTP/2.
 package main
 
 import (
@@ -51,7 +51,18 @@ func certificate() tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{bytes}, PrivateKey: key}
 }
 
-// call asks elsewhere on another goroutine, in plain HTTP/1.
+// client speaks one version of HTTP, over TLS or not, with servers that nobody has vouched for.
+func client(http2 bool) *http.Client {
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: new(http.Protocols)}
+	transport.Protocols.SetHTTP1(!http2)
+	transport.Protocols.SetHTTP2(http2)
+	transport.Protocols.SetUnencryptedHTTP2(http2)
+	return &http.Client{Transport: transport}
+}
+
+var clients = map[string]*http.Client{"": client(false), "1": client(true)}
+
+// call asks elsewhere on another goroutine, which knows the request's context.
 func call(answer http.ResponseWriter, request *http.Request) {
 	done := make(chan error)
 	go func() {
@@ -60,7 +71,7 @@ func call(answer http.ResponseWriter, request *http.Request) {
 			done <- err
 			return
 		}
-		response, err := http.DefaultClient.Do(out)
+		response, err := clients[request.FormValue("http2")].Do(out)
 		if err == nil {
 			_, err = io.Copy(io.Discard, response.Body)
 			response.Body.Close()

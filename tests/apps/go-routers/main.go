@@ -1,5 +1,5 @@
-// The same service with each of the routers of Go: ROUTER says which. A middleware in front of all gives the handlers a
-// copy of the request, as most do.
+// The same service with each of the routers of Go: ROUTER says which. A middleware in front of all of net/http's gives the
+// handlers a copy of the request, as most do; fiber is a server of its own.
 package main
 
 import (
@@ -13,6 +13,8 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/go-chi/chi/v5"
+	"github.com/gofiber/fiber/v2"
+	"github.com/gofiber/fiber/v2/middleware/recover"
 	"github.com/gorilla/mux"
 	"github.com/labstack/echo/v4"
 )
@@ -37,6 +39,10 @@ var (
 )
 
 func main() {
+	if os.Getenv("ROUTER") == "fiber" {
+		fmt.Fprintln(os.Stderr, withFiber().Listen("127.0.0.1:"+os.Getenv("PORT")))
+		os.Exit(1)
+	}
 	router, is := routers[os.Getenv("ROUTER")]
 	if !is {
 		fmt.Fprintln(os.Stderr, "ROUTER names no router")
@@ -157,4 +163,54 @@ func withEcho() http.Handler {
 	})
 	router.GET("/unlike/:id", func(echo.Context) error { return &unlike{"others"} })
 	return router
+}
+
+func withFiber() *fiber.App {
+	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	app.Use(func(c *fiber.Ctx) error { return c.Next() }, recover.New())
+	done := func(c *fiber.Ctx) error { return c.SendString("done") }
+	app.Get("/users/:id", done)
+	app.Get("/whole/:id", func(c *fiber.Ctx) error { return c.SendString(strings.Repeat("x", 1<<16)) })
+	app.Group("/api").Group("/v1").Get("/items/:id/*", done)
+	app.Get("/silent/:id", func(*fiber.Ctx) error { return nil })
+	app.Get("/errors/:id", func(*fiber.Ctx) error { return fiber.NewError(http.StatusTeapot, "no coffee") })
+	app.Get("/wrapped/:id", func(c *fiber.Ctx) error { return fmt.Errorf("item %s: %w", c.Params("id"), errEmpty) })
+	app.Get("/unlike/:id", func(*fiber.Ctx) error { return &unlike{"others"} })
+	app.Get("/panic/:id", func(*fiber.Ctx) error { panic("broken on purpose") })
+	app.Get("/panic-at/:id", func(c *fiber.Ctx) error {
+		at, _ := strconv.Atoi(c.Params("id"))
+		return c.SendString(strings.Split("x", ",")[at])
+	})
+	jobs := make(chan func() error)
+	results := make(chan error)
+	go func() {
+		for job := range jobs {
+			results <- job()
+		}
+	}()
+	// Three requests with the same number: by the handler without a context, by a goroutine, and by a worker that is older
+	// than the request.
+	app.Get("/calls/:id", func(c *fiber.Ctx) error {
+		id := c.Params("id")
+		derived, cancel := context.WithCancel(context.WithValue(c.Context(), key{}, 3))
+		defer cancel()
+		alone := make(chan error)
+		go func() { alone <- call(c.Context(), id) }()
+		jobs <- func() error { return call(derived, id) }
+		return errors.Join(call(c.UserContext(), id), <-alone, <-results)
+	})
+	return app
+}
+
+// call asks the service itself.
+func call(ctx context.Context, id string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:"+os.Getenv("PORT")+"/users/"+id, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	return response.Body.Close()
 }

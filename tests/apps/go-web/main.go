@@ -34,6 +34,9 @@ type service struct {
 	direct *pgxpool.Pool
 	jobs   chan job
 	client *http.Client
+	// A worker that the first request starts.
+	first sync.Once
+	later chan job
 }
 
 // What an agent within the process takes for its own; see elastic.go.
@@ -54,7 +57,7 @@ func main() {
 	db.SetMaxIdleConns(12)
 	direct, err := pgxpool.New(context.Background(), os.Getenv("DATABASE_URL"))
 	exitOn(err)
-	s := &service{db: db, direct: direct, jobs: make(chan job, 16)}
+	s := &service{db: db, direct: direct, jobs: make(chan job, 16), later: make(chan job)}
 	s.client = asking(&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}})
 	for range 8 {
 		go s.work()
@@ -70,6 +73,8 @@ func main() {
 	mux.HandleFunc("/group/{id}", s.answer(s.group))
 	mux.HandleFunc("/background/{id}", s.answer(s.background))
 	mux.HandleFunc("/lost/{id}", s.answer(s.lost))
+	mux.HandleFunc("/generations/{id}", s.answer(s.generations))
+	mux.HandleFunc("/lazy/{id}", s.answer(s.lazy))
 	mux.HandleFunc("/late/{id}", s.answer(s.late))
 	mux.HandleFunc("/direct/{id}", s.answer(s.pgx))
 	mux.HandleFunc("/deep/{id}", s.answer(s.deep))
@@ -200,6 +205,36 @@ func (s *service) background(_ context.Context, request *http.Request, id string
 func (s *service) lost(_ context.Context, request *http.Request, id string) error {
 	done := make(chan error)
 	go func() { done <- s.query(context.Background(), request, id) }()
+	return <-done
+}
+
+// generations asks without any context on a goroutine that is so many generations below the request's own, which the
+// last digit of the number says.
+func (s *service) generations(_ context.Context, request *http.Request, id string) error {
+	done := make(chan error)
+	var below func(int)
+	below = func(left int) {
+		if left == 0 {
+			done <- s.query(context.Background(), request, id)
+			return
+		}
+		go below(left - 1)
+	}
+	below(int(id[len(id)-1] - '0'))
+	return <-done
+}
+
+// lazy asks without any context on a worker that the first of such requests started.
+func (s *service) lazy(_ context.Context, _ *http.Request, id string) error {
+	s.first.Do(func() {
+		go func() {
+			for job := range s.later {
+				job.done <- s.query(job.ctx, nil, job.id)
+			}
+		}()
+	})
+	done := make(chan error)
+	s.later <- job{context.Background(), id, done}
 	return <-done
 }
 

@@ -2,6 +2,9 @@
 //! …) on the same running target, so that what the machine does besides hits both alike; each pair gives ratios, and
 //! their median is the result. Target and load share core 0, the agent has core 1.
 //!
+//! Where a run time compiles as it goes (Node.js), there is a twin of the target that is never watched: it is what "bare"
+//! is, each run begins after a time under load with the agent already there, and one more follows when the agent has gone.
+//!
 //! Absolute times are printed for orientation only: they are the machine's, the ratios are ours.
 
 use std::{fs, path::PathBuf, time::Duration};
@@ -14,7 +17,9 @@ mod pair;
 mod replay;
 mod report;
 mod scenario;
+mod shops;
 
+use pair::Side;
 use report::Report;
 use scenario::{Load, Scenario, Target};
 
@@ -77,7 +82,7 @@ fn measure(scenario: Scenario, pairs: u32, duration: Duration, report: &mut Repo
     let target = shell::step(&format!("starting the target of {}", scenario.name()), || scenario.start())?;
     shell::step("warming up", || warm_up(scenario, &target))?;
     // Bare, and thrown away: it says what saturation is.
-    let saturation = target.run(Load::Saturating, duration)?.per_second;
+    let saturation = target.run(Side::Bare, Load::Saturating, duration)?.per_second;
     for load in [Load::Fixed(saturation / 2.0), Load::Saturating] {
         let title = format!("{}, {}: {pairs} pairs of {} s", scenario.name(), load.title(), duration.as_secs());
         let runs = || (0..pairs).map(|_| pair::run(&target, load, duration)).collect::<Result<Vec<_>>>();

@@ -1,4 +1,4 @@
-//! A pair of runs: one bare, one watched.
+//! A pair of runs, one bare, one watched; and what is compared with them.
 
 use std::time::Duration;
 
@@ -15,6 +15,17 @@ use super::{
 const IDLE: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 20;
 
+/// Whose run it is. Where a target has no process for it, it is the one that is watched at other times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A process that no agent is in.
+    Bare,
+    /// The one that the agent watches, watched, or has watched.
+    Watched,
+    /// One with Elastic's agent in it.
+    Elastic,
+}
+
 /// What a pair gave.
 #[derive(Clone, Copy, Debug)]
 pub struct Pair {
@@ -22,8 +33,12 @@ pub struct Pair {
     pub bare: Run,
     /// With it.
     pub watched: Run,
-    /// What the agent itself took; `None`: it is part of the target.
-    pub agent: Option<Cost>,
+    /// When it has gone.
+    pub after: Option<Run>,
+    /// With Elastic's agent instead.
+    pub elastic: Option<Run>,
+    /// What the agent itself took.
+    pub agent: Cost,
 }
 
 /// What the agent took for a run.
@@ -41,15 +56,13 @@ pub struct Cost {
     pub exchanges_lost: u64,
 }
 
-/// Runs bare, then watched, or with another agent in the target.
+/// Runs bare, then watched.
 ///
 /// # Errors
 /// If a run or the agent fails.
 pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
-    let bare = target.run(load, duration)?;
-    if let Some(other) = target.other() {
-        return Ok(Pair { bare, watched: other.run(AGENT_CORE, load, duration)?, agent: None });
-    }
+    let bare = target.run(Side::Bare, load, duration)?;
+    let elastic = target.has_elastic().then(|| target.run(Side::Elastic, load, duration)).transpose()?;
     let folder = TempDir::new()?;
     let mut arguments = target.selection();
     arguments.extend(["--file".to_owned(), folder.path().join("documents.ndjson").display().to_string()]);
@@ -58,15 +71,24 @@ pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
         agent.wait_for_line(line)?;
     }
     process::pin(agent.pid(), AGENT_CORE)?;
+    settle(target)?;
+    wait_until_idle(agent.pid())?;
     let before = process::cpu_time(agent.pid());
-    let watched = target.run(load, duration)?;
+    let watched = target.run(Side::Watched, load, duration)?;
     wait_until_idle(agent.pid())?;
     let cpu = process::cpu_time(agent.pid()).saturating_sub(before);
     let resident = process::resident_bytes(agent.pid())?;
     let stats = agent.stop()?.stats;
     let maps = stats.get("kernel.map_bytes");
     let (events_lost, exchanges_lost) = (stats.get("kernel.events.lost"), stats.lost_exchanges());
-    Ok(Pair { bare, watched, agent: Some(Cost { cpu, resident, maps, events_lost, exchanges_lost }) })
+    let after = target.has_twin().then(|| settle(target).and_then(|()| target.run(Side::Watched, load, duration)));
+    let agent = Cost { cpu, resident, maps, events_lost, exchanges_lost };
+    Ok(Pair { bare, watched, after: after.transpose()?, elastic, agent })
+}
+
+fn settle(target: &Target) -> Result<()> {
+    let run = target.settling().map(|duration| target.run(Side::Watched, Load::Saturating, duration));
+    run.transpose().map(|_| ())
 }
 
 fn wait_until_idle(pid: u32) -> Result<()> {

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{
-    pair::{Cost, Pair},
+    pair::Pair,
     replay::Replay,
     scenario::{Load, Run, Scenario},
 };
@@ -33,37 +33,36 @@ struct Row {
     throughput: Spread,
     p50: Spread,
     p99: Spread,
-    /// What the agent itself took; `None`: it is part of the target.
-    agent: Option<Agent>,
-}
-
-/// What the agent took beside the target.
-#[derive(Debug, Serialize)]
-struct Agent {
-    /// ms.
-    cpu_per_1000_requests: Spread,
+    /// When the agent has gone / bare.
+    after: Option<Compared>,
+    /// With Elastic's agent / bare.
+    elastic: Option<Compared>,
+    /// ms of the agent.
+    agent_cpu_per_1000_requests: Spread,
     /// MiB.
-    resident: Spread,
+    agent_resident: Spread,
     /// MiB.
     kernel_maps: Spread,
     events_lost: u64,
     exchanges_lost: u64,
 }
 
-impl Agent {
-    fn of(pairs: &[Pair]) -> Option<Self> {
-        let costs: Vec<(&Pair, Cost)> = pairs.iter().filter_map(|pair| Some((pair, pair.agent?))).collect();
-        let figure = |of: fn(&Pair, &Cost) -> f64| Spread::of(costs.iter().map(move |(pair, cost)| of(pair, cost)));
-        let sum = |of: fn(&Cost) -> u64| costs.iter().map(|(_, cost)| of(cost)).sum();
-        (!costs.is_empty()).then(|| Self {
-            cpu_per_1000_requests: figure(|pair, cost| {
-                cost.cpu.as_secs_f64() * 1e6 / pair.watched.requests.max(1) as f64
-            }),
-            resident: figure(|_, cost| mebibytes(cost.resident)),
-            kernel_maps: figure(|_, cost| mebibytes(cost.maps)),
-            events_lost: sum(|cost| cost.events_lost),
-            exchanges_lost: sum(|cost| cost.exchanges_lost),
-        })
+/// Another run of each pair, as ratios to the bare one.
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Compared {
+    cpu_per_request: Spread,
+    throughput: Spread,
+}
+
+impl Compared {
+    fn of(pairs: &[Pair], run: fn(&Pair) -> Option<Run>) -> Option<Self> {
+        let runs: Vec<_> = pairs.iter().filter_map(|pair| Some((run(pair)?, pair.bare))).collect();
+        let ratio = |figure: fn(&Run) -> f64| {
+            Spread::of(runs.iter().map(move |(run, bare)| figure(run) / figure(bare).max(f64::MIN_POSITIVE)))
+        };
+        let compared =
+            || Self { cpu_per_request: ratio(Run::cpu_per_request), throughput: ratio(|run| run.per_second) };
+        (!runs.is_empty()).then(compared)
     }
 }
 
@@ -99,6 +98,7 @@ impl Report {
             Spread::of(pairs.iter().map(move |pair| figure(&pair.watched) / figure(&pair.bare).max(f64::MIN_POSITIVE)))
         };
         let bare = |figure: fn(&Run) -> f64| Spread::of(pairs.iter().map(move |pair| figure(&pair.bare))).median;
+        let of_agent = |figure: fn(&Pair) -> f64| Spread::of(pairs.iter().map(figure));
         self.rows.push(Row {
             scenario: scenario.name(),
             load: load.title(),
@@ -109,7 +109,15 @@ impl Report {
             throughput: ratio(|run| run.per_second),
             p50: ratio(|run| run.p50.as_secs_f64()),
             p99: ratio(|run| run.p99.as_secs_f64()),
-            agent: Agent::of(pairs),
+            after: Compared::of(pairs, |pair| pair.after),
+            elastic: Compared::of(pairs, |pair| pair.elastic),
+            agent_cpu_per_1000_requests: of_agent(|pair| {
+                pair.agent.cpu.as_secs_f64() * 1e6 / pair.watched.requests.max(1) as f64
+            }),
+            agent_resident: of_agent(|pair| mebibytes(pair.agent.resident)),
+            kernel_maps: of_agent(|pair| mebibytes(pair.agent.maps)),
+            events_lost: pairs.iter().map(|pair| pair.agent.events_lost).sum(),
+            exchanges_lost: pairs.iter().map(|pair| pair.agent.exchanges_lost).sum(),
         });
     }
 }
@@ -127,25 +135,25 @@ impl fmt::Display for Report {
                 "  bare: {:.0} requests/s, {:.2} µs CPU each",
                 row.bare_per_second, row.bare_cpu_per_request
             )?;
-            let mut lines = vec![
+            let lines = [
                 ("CPU time per request of the target, watched / bare", row.cpu_per_request),
                 ("throughput, watched / bare", row.throughput),
                 ("p50, watched / bare", row.p50),
                 ("p99, watched / bare", row.p99),
+                ("agent CPU per 1,000 requests, ms", row.agent_cpu_per_1000_requests),
+                ("agent resident memory, MiB", row.agent_resident),
+                ("kernel memory of maps, MiB", row.kernel_maps),
             ];
-            if let Some(agent) = &row.agent {
-                lines.push(("agent CPU per 1,000 requests, ms", agent.cpu_per_1000_requests));
-                lines.push(("agent resident memory, MiB", agent.resident));
-                lines.push(("kernel memory of maps, MiB", agent.kernel_maps));
-            }
             for (title, spread) in lines {
                 writeln!(formatter, "  {title:<52} {spread}")?;
             }
-            if let Some(agent) = &row.agent {
-                writeln!(formatter, "  {:<52} {}", "events lost", agent.events_lost)?;
-                writeln!(formatter, "  {:<52} {}", "requests and calls lost, counted", agent.exchanges_lost)?;
+            for (title, compared) in [("the agent gone", row.after), ("Elastic's agent in it", row.elastic)] {
+                let Some(Compared { cpu_per_request, throughput }) = compared else { continue };
+                writeln!(formatter, "  {:<52} {cpu_per_request}", format!("{title}: CPU time per request / bare"))?;
+                writeln!(formatter, "  {:<52} {throughput}", format!("{title}: throughput / bare"))?;
             }
-            writeln!(formatter)?;
+            writeln!(formatter, "  {:<52} {}", "events lost", row.events_lost)?;
+            writeln!(formatter, "  {:<52} {}\n", "requests and calls lost, counted", row.exchanges_lost)?;
         }
         let Some(replay) = &self.replay else { return Ok(()) };
         let Replay { events, documents, seconds, events_per_second } = replay;

@@ -16,17 +16,19 @@ use apm_tests::{
     postgres::Postgres,
     process,
     programs::{App, Program},
-    redis::Redis,
 };
 use tempfile::TempDir;
 
-use super::{AGENT_CORE, LOAD_CORE};
+use super::{AGENT_CORE, LOAD_CORE, pair::Side, shops::Shops};
 
 /// Connections of the load, and clients of pgbench.
 const CONNECTIONS: u32 = 16;
 
+/// See [`Target::settling`].
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// Words before a command that shares the load's core.
-const PINNED: [&str; 3] = ["taskset", "-c", "0"];
+pub(super) const PINNED: [&str; 3] = ["taskset", "-c", "0"];
 
 /// Words before a command that leaves that core to the target.
 const BESIDE: [&str; 3] = ["taskset", "-c", "1"];
@@ -54,26 +56,27 @@ pub enum Scenario {
     Go,
     /// The same, without probes: what the wire alone costs.
     GoWire,
-    /// The same, with Elastic's own agent in it instead of ours beside it.
-    GoElastic,
     /// Express with a pool of pg and ioredis, one query and one command per request.
     Node(Major),
+    /// The same, without our script: what the wire alone costs.
+    NodeWire(Major),
     /// pgbench, watched as a client.
     Pgbench,
 }
 
 impl Scenario {
     /// All of them.
-    pub const ALL: [Scenario; 10] = [
+    pub const ALL: [Scenario; 11] = [
         Scenario::Nginx,
         Scenario::Gunicorn,
         Scenario::Dotnet,
         Scenario::DotnetWire,
         Scenario::Go,
         Scenario::GoWire,
-        Scenario::GoElastic,
         Scenario::Node(Major(20)),
+        Scenario::NodeWire(Major(20)),
         Scenario::Node(Major(24)),
+        Scenario::NodeWire(Major(24)),
         Scenario::Pgbench,
     ];
 
@@ -86,8 +89,8 @@ impl Scenario {
             Scenario::DotnetWire => "ASP.NET Core + Npgsql, bridge off".to_owned(),
             Scenario::Go => "Go net/http + lib/pq, one query".to_owned(),
             Scenario::GoWire => "Go net/http + lib/pq, probes off".to_owned(),
-            Scenario::GoElastic => "Go net/http + lib/pq, Elastic's agent in it".to_owned(),
             Scenario::Node(major) => format!("Node.js {}, Express + pg + ioredis", major.0),
+            Scenario::NodeWire(major) => format!("Node.js {}, Express + pg + ioredis, bridge off", major.0),
             Scenario::Pgbench => "pgbench -S as a client".to_owned(),
         }
     }
@@ -97,9 +100,7 @@ impl Scenario {
         match self {
             // Methods are compiled anew, better, after thirty calls and after some time.
             Scenario::Dotnet | Scenario::DotnetWire => 4,
-            Scenario::Node(_) => 2,
-            Scenario::Nginx | Scenario::Gunicorn | Scenario::Go | Scenario::GoWire | Scenario::GoElastic => 1,
-            Scenario::Pgbench => 1,
+            _ => 1,
         }
     }
 
@@ -125,21 +126,19 @@ impl Scenario {
             Scenario::Go | Scenario::GoWire => {
                 let database = pinned_database(AGENT_CORE)?;
                 let program = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
-                Target::Go { program, _database: database, probes: self == Scenario::Go }
+                let probes = self == Scenario::Go;
+                let decoder = probes.then(Decoder::start).transpose()?;
+                let elastic = match decoder {
+                    Some(decoder) => {
+                        process::pin(decoder.pid(), AGENT_CORE)?;
+                        Some((go_web::start_with_elastic(&PINNED, &database, &decoder)?, decoder))
+                    }
+                    None => None,
+                };
+                Target::Go { program, elastic, _database: database, probes }
             }
-            Scenario::GoElastic => {
-                let (database, decoder) = (pinned_database(AGENT_CORE)?, Decoder::start()?);
-                process::pin(decoder.pid(), AGENT_CORE)?;
-                let bare = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
-                let with = go_web::start_with_elastic(&PINNED, &database, &decoder)?;
-                Target::GoElastic { bare, with, _servers: (database, decoder) }
-            }
-            Scenario::Node(major) => {
-                let (database, redis) = (pinned_database(AGENT_CORE)?, Redis::start()?);
-                process::pin(redis.pid(), AGENT_CORE)?;
-                let program = express::start_shop(&PINNED, major, &database, &redis)?;
-                Target::Node { program, _stores: (database, redis) }
-            }
+            Scenario::Node(major) => Target::Node(Box::new(Shops::open(major, true)?)),
+            Scenario::NodeWire(major) => Target::Node(Box::new(Shops::open(major, false)?)),
             Scenario::Pgbench => {
                 let database = pinned_database(LOAD_CORE)?;
                 database.prepare_pgbench()?;
@@ -149,7 +148,7 @@ impl Scenario {
     }
 }
 
-fn pinned_database(core: usize) -> Result<Postgres> {
+pub(super) fn pinned_database(core: usize) -> Result<Postgres> {
     let database = Postgres::start()?;
     // Its backends are forked later and inherit the core.
     process::family(database.pid()).into_iter().try_for_each(|pid| process::pin(pid, core))?;
@@ -201,25 +200,13 @@ pub enum Target {
         program: Program,
         /// What it asks; ends with it.
         _database: Postgres,
+        /// The same with Elastic's agent in it, and where that sends to.
+        elastic: Option<(Program, Decoder)>,
         /// There are probes in it.
         probes: bool,
     },
-    /// See [`Scenario::GoElastic`].
-    GoElastic {
-        /// The service without an agent.
-        bare: Program,
-        /// The service with Elastic's.
-        with: Program,
-        /// What both ask, and whom Elastic's agent tells; they end with them.
-        _servers: (Postgres, Decoder),
-    },
-    /// See [`Scenario::Node`].
-    Node {
-        /// The service.
-        program: Program,
-        /// What it asks; they end with it.
-        _stores: (Postgres, Redis),
-    },
+    /// See [`Scenario::Node`] and [`Scenario::NodeWire`].
+    Node(Box<Shops>),
     /// See [`Scenario::Pgbench`]; the client is started for each run.
     Pgbench(Postgres),
 }
@@ -251,25 +238,15 @@ impl Target {
     pub fn selection(&self) -> Vec<String> {
         match self {
             Target::Nginx(nginx) => vec!["--pid".to_owned(), nginx.pid().to_string()],
-            Target::Gunicorn { program, .. } | Target::Node { program, .. } => {
-                vec!["--pid".to_owned(), program.pid().to_string()]
-            }
+            Target::Gunicorn { program, .. } => vec!["--pid".to_owned(), program.pid().to_string()],
+            Target::Node(shops) => shops.selection(),
             Target::Dotnet { program, bridge, .. } => {
                 vec!["--pid".to_owned(), program.pid().to_string(), format!("--dotnet-bridge={bridge}")]
             }
             Target::Go { program, probes, .. } => {
                 vec!["--pid".to_owned(), program.pid().to_string(), format!("--go-probes={probes}")]
             }
-            Target::GoElastic { bare, .. } => vec!["--pid".to_owned(), bare.pid().to_string()],
             Target::Pgbench(_) => vec!["--exe".to_owned(), PGBENCH.to_owned()],
-        }
-    }
-
-    /// The same with another agent in it, which takes the place of ours.
-    pub fn other(&self) -> Option<Server<'_>> {
-        match self {
-            Target::GoElastic { with, .. } => Some(Server::item(with)),
-            _ => None,
         }
     }
 
@@ -278,8 +255,28 @@ impl Target {
         match self {
             Target::Dotnet { bridge: true, .. } => Some("listening to .NET"),
             Target::Go { probes: true, .. } => Some("Go's probes are set"),
-            Target::Node { .. } => Some(express::LISTENING),
+            Target::Node(shops) => shops.bridge.then_some(express::LISTENING),
             _ => None,
+        }
+    }
+
+    /// For how long it is put under load after the agent has come or gone, before anything counts: what its run time
+    /// has compiled is thrown away then, and compiled anew.
+    pub fn settling(&self) -> Option<Duration> {
+        matches!(self, Target::Node(_)).then_some(SETTLING)
+    }
+
+    /// There is a process besides that is never watched, so that one which was can be compared with it.
+    pub fn has_twin(&self) -> bool {
+        matches!(self, Target::Node(_))
+    }
+
+    /// There is a process besides with Elastic's agent in it.
+    pub fn has_elastic(&self) -> bool {
+        match self {
+            Target::Go { elastic, .. } => elastic.is_some(),
+            Target::Node(shops) => shops.elastic.is_some(),
+            _ => false,
         }
     }
 
@@ -287,7 +284,7 @@ impl Target {
     ///
     /// # Errors
     /// If the load fails.
-    pub fn run(&self, load: Load, duration: Duration) -> Result<Run> {
+    pub fn run(&self, side: Side, load: Load, duration: Duration) -> Result<Run> {
         match self {
             Target::Nginx(nginx) => Server { pid: nginx.pid(), port: nginx.port(), path: "/", keep_alive: true }
                 .run(LOAD_CORE, load, duration),
@@ -300,33 +297,31 @@ impl Target {
                 Server { pid: program.pid(), port: program.port(), path: "/one/7", keep_alive: true }
                     .run(AGENT_CORE, load, duration)
             }
-            Target::Go { program, .. } | Target::Node { program, .. } | Target::GoElastic { bare: program, .. } => {
-                Server::item(program).run(AGENT_CORE, load, duration)
+            Target::Go { program, elastic, .. } => {
+                let with = elastic.as_ref().filter(|_| side == Side::Elastic).map(|(with, _)| with);
+                item(with.unwrap_or(program)).run(AGENT_CORE, load, duration)
             }
+            Target::Node(shops) => item(shops.at(side)?).run(AGENT_CORE, load, duration),
             Target::Pgbench(database) => pgbench(database, load, duration),
         }
     }
 }
 
+fn item(program: &Program) -> Server<'_> {
+    Server { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
+}
+
 /// A target that answers HTTP.
-pub struct Server<'a> {
+struct Server<'a> {
     pid: u32,
     port: u16,
     path: &'a str,
     keep_alive: bool,
 }
 
-impl<'a> Server<'a> {
-    /// A service asked for an item, over connections that are kept.
-    fn item(program: &'a Program) -> Self {
-        Self { pid: program.pid(), port: program.port(), path: "/item/7", keep_alive: true }
-    }
-
+impl Server<'_> {
     /// One run, with the load on `core`.
-    ///
-    /// # Errors
-    /// If the load fails.
-    pub fn run(&self, core: usize, load: Load, duration: Duration) -> Result<Run> {
+    fn run(&self, core: usize, load: Load, duration: Duration) -> Result<Run> {
         let Self { pid, port, path, keep_alive } = *self;
         let before = process::cpu_time(pid);
         let measured = match load {

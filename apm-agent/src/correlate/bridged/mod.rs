@@ -24,7 +24,7 @@ use threads::Threads;
 use tree::Tree;
 pub(super) use tree::{Held, Put, Root};
 
-use super::{OpenRequest, RequestKey, SpanId, TraceId};
+use super::{Carried, OpenRequest, RequestKey, SpanId};
 use crate::{
     bridge::{CallBegan, Detail, RequestEnded, SpanEnded},
     build::{ErrorEvent, destination::Addresses, span::CallParts},
@@ -68,15 +68,6 @@ pub(super) struct Called {
     pub(super) parts: CallParts,
     /// The place in a trace that the call carried to the other service.
     pub(super) carried: Option<Carried>,
-}
-
-/// A trace context that a call carried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Carried {
-    pub(super) trace: TraceId,
-    pub(super) span: SpanId,
-    /// The trace is recorded.
-    pub(super) sampled: bool,
 }
 
 /// What the run time knows of a call.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     build::{sample, span},
+    correlate::TraceId,
     exchange::Ending,
 };
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{super::bridged::Carried, Parent, Tracer, duration, error_place};
+use super::{Parent, Tracer, duration, error_place};
 use crate::{
     build::{Document, ErrorEvent, Place, Span, Transaction, failure, span::CallParts},
     config::Orphans,
-    correlate::{SpanId, TraceId, trace_context},
+    correlate::{Carried, SpanId, TraceId, trace_context},
     exchange::{Exchange, Payload},
     metadata::ServiceInstance,
 };
@@ -18,9 +18,12 @@ impl Tracer {
         exchange: &Exchange,
         parts: CallParts,
         parent: Parent,
+        carried: Option<Carried>,
     ) {
-        let propagated = parts.propagated;
-        let place = self.place_below(&parent);
+        let propagated = parts.propagated || carried.is_some();
+        let mut place = self.place_below(&parent);
+        // The same trace: `call_opened` saw to that.
+        place.id = carried.map_or(place.id, |carried| carried.span);
         let start = self.clock.epoch(exchange.opened.time);
         let span = parts.into_span(place, Some(parent.place.id), start, duration(exchange));
         let error = if parent.sampled { self.database_failure(exchange) } else { None };
@@ -40,6 +43,14 @@ impl Tracer {
             }
             None => {}
         }
+    }
+
+    /// The parent of a call, unless the call carried another trace than that is known to be part of: what began the trace,
+    /// or continued it, was lost on the way to us. What was sent is what is reported.
+    pub(super) fn as_carried(&mut self, parent: Option<Parent>, carried: Option<Carried>) -> Option<Parent> {
+        let is_other = parent.zip(carried).is_some_and(|(below, carried)| below.place.trace != carried.trace);
+        self.counters.calls_carrying_another_trace += u64::from(is_other);
+        parent.filter(|_| !is_other)
     }
 
     fn place_below(&mut self, parent: &Parent) -> Place {
@@ -80,7 +91,11 @@ impl Tracer {
             self.counters.orphans_dropped += 1;
             return;
         }
-        if self.ids.unit() >= self.capture.sample_rate {
+        let is_sampled = match carried {
+            Some(carried) if carried.is_ours => carried.sampled,
+            _ => self.ids.unit() < self.capture.sample_rate,
+        };
+        if !is_sampled {
             self.counters.requests_unsampled += 1;
             return;
         }

@@ -27,7 +27,7 @@ const NO_SOCKET: u64 = 1 << 63;
 const NAME_BITS: u32 = 41;
 
 /// The connection that a request is given.
-fn connection((pid, name): Name) -> u64 {
+pub(super) fn connection((pid, name): Name) -> u64 {
     NO_SOCKET | u64::from(pid) << NAME_BITS | name
 }
 
@@ -39,14 +39,15 @@ impl Tracer {
         // No thread is evidence of anything in Go.
         let opened = Stamp { time, mark: Mark { polled: true, ..Mark::default() }.pack() };
         let addresses = addresses(asked);
-        let party = Party { connection: key.connection, pid, instance, addresses: &addresses, whole: true };
+        let party =
+            Party { connection: key.connection, pid, instance, addresses: &addresses, whole: true, carried: None };
         self.request_opened(&party, key.serial, opened);
         if self.requests.get(key).is_none() {
             // Too many are open; counted.
             return;
         }
         self.request_read(key.connection, key.serial, &trace_headers(asked));
-        self.request_handled(pid, asked.request, key.connection);
+        self.request_handled(pid, asked.request, key.connection, time);
         let hidden = Hidden { instance: Arc::clone(instance), addresses, http: http(asked), opened };
         self.hidden.insert(name, hidden);
     }
@@ -60,6 +61,7 @@ impl Tracer {
             instance: &instance,
             addresses: &addresses,
             whole: true,
+            carried: None,
         };
         let exchange = Exchange {
             serial: 0,

@@ -2,21 +2,35 @@
 
 use std::borrow::Cow;
 
-use apm_common::event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_SERVE_MUX};
+use apm_common::{
+    event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_SERVE_MUX},
+    propagation::{begun, sampled_below},
+};
 
 use super::Tracer;
-use crate::correlate::named::Name;
+use crate::{
+    correlate::{TraceId, named::Name, trace_context},
+    exchange::Nanos,
+};
 
 /// Most bytes of a route.
 const LONGEST_ROUTE: usize = 1024;
 
 impl Tracer {
-    /// The run time of `pid` begins to handle a request that came on a connection.
-    pub fn request_handled(&mut self, pid: u32, name: u64, connection: u64) {
+    /// The run time of `pid` begins at `time` to handle a request that came on a connection. If a trace begins with it, that is the
+    /// one which the kernel programs write into its calls.
+    pub fn request_handled(&mut self, pid: u32, name: u64, connection: u64, time: Nanos) {
         let found = self.requests.names.handled((pid, name), connection);
         match found.and_then(|key| self.requests.get_mut(key)) {
             Some(request) => {
                 request.name = name;
+                if request.place.parent.is_none() {
+                    let begun = begun(self.ids.secret(), time, pid, name);
+                    request.place.trace = TraceId::of_halves(begun.trace);
+                    request.place.sample_rate = Some(trace_context::round_rate(self.capture.sample_rate));
+                    request.sampled = begun.lot < sampled_below(self.capture.sample_rate);
+                    request.decided = true;
+                }
                 self.counters.requests_named += 1;
             }
             None => self.counters.requests_unplaced += 1,

@@ -31,7 +31,8 @@ impl Tracer {
         let request = self.requests.names.get((pid, failed.request)).and_then(|key| self.requests.get_mut(key));
         match (request, event) {
             (Some(request), Some(event)) if request.errors.len() < MOST_ERRORS => {
-                request.errors.push((request.place.id, event));
+                let recovered = request.panics.pop_if(|panic| is_same(panic, &event));
+                request.errors.push((request.place.id, recovered.unwrap_or(event)));
             }
             _ => self.counters.failures_unplaced += 1,
         }
@@ -50,6 +51,8 @@ impl Tracer {
     /// A process is about to be forgotten. What nobody recovered ended it.
     pub fn process_ended(&mut self, pid: u32, exit_code: u32, instance: &Arc<ServiceInstance>) {
         self.forget_hidden(Some(pid));
+        self.forget_hidden_calls(Some(pid));
+        self.forget_statements(Some(pid));
         for panic in self.panics.ended(pid) {
             if exit_code != 0 {
                 self.blame(pid, panic, false, instance);
@@ -80,4 +83,9 @@ impl Tracer {
             None => {}
         }
     }
+}
+
+/// Middlewares that recover a panic give it back as an error, itself or its text. The panic says more of it.
+fn is_same(panic: &ErrorEvent, error: &ErrorEvent) -> bool {
+    panic.kind == error.kind || (!error.message.is_empty() && panic.message == error.message)
 }

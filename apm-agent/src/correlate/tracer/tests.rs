@@ -1,6 +1,12 @@
 //! Joining what a run time says with what the wire shows, event by event.
 
-use apm_common::event::ROUTER_SERVE_MUX;
+mod outgoing;
+mod statement;
+
+use apm_common::{
+    event::{CarriedBody, ROUTER_SERVE_MUX},
+    propagation::begun,
+};
 
 use super::*;
 use crate::{
@@ -72,7 +78,8 @@ impl Stage {
 
     fn wire(&mut self, connection: u64, act: impl FnOnce(&mut Tracer, &Party<'_>)) {
         let (instance, addresses, connection) = self.party(connection);
-        let party = Party { connection, pid: PID, instance: &instance, addresses: &addresses, whole: true };
+        let party =
+            Party { connection, pid: PID, instance: &instance, addresses: &addresses, whole: true, carried: None };
         act(&mut self.tracer, &party);
     }
 
@@ -346,9 +353,9 @@ fn a_call_hangs_on_the_request_that_its_bytes_name() {
     for serial in [0, 1] {
         stage.wire(1, |tracer, party| tracer.request_opened(party, serial, stamp(10, 1)));
     }
-    stage.tracer.request_handled(PID, 100, 1);
-    stage.tracer.request_handled(PID, 101, 1);
-    stage.tracer.request_handled(PID, 102, 1);
+    stage.tracer.request_handled(PID, 100, 1, 5);
+    stage.tracer.request_handled(PID, 101, 1, 5);
+    stage.tracer.request_handled(PID, 102, 1, 5);
     stage.tracer.request_routed((PID, 100), ROUTER_SERVE_MUX, 0, "GET example.org/items/{id}");
     for (serial, owner) in [(0, 101), (1, 0), (2, 102), (3, 100)] {
         sent_for(&mut stage, owner, serial);
@@ -368,6 +375,35 @@ fn a_call_hangs_on_the_request_that_its_bytes_name() {
 }
 
 #[test]
+fn a_call_has_the_place_that_was_written_into_it() {
+    let mut stage = Stage::named();
+    stage.wire(1, |tracer, party| tracer.request_opened(party, 0, stamp(10, 1)));
+    stage.tracer.request_handled(PID, 100, 1, 5);
+    let begun = TraceId::of_halves(begun(stage.tracer.ids.secret(), 5, PID, 100).trace);
+    let body = |trace, sampled| CarriedBody { trace, span: 0x77, flags: sampled };
+    let [upper, lower] = [(begun.0 >> 64) as u64, begun.0 as u64];
+    // Of the request's trace; of another, which is recorded, and which is not; and one that began at another time.
+    let carried = [([upper, lower], 1, 12), ([0, 0xabc], 1, 12), ([0, 0xdef], 0, 12), ([upper, lower], 1, 11)];
+    for (serial, (trace, sampled, sent)) in (0..).zip(carried) {
+        stage.wire(2, |tracer, party| {
+            let at = Stamp { time: 12, mark: Mark { tid: 5, polled: true, owner: 100 }.pack() };
+            let party = Party { carried: Some((sent, body(trace, sampled).into())), ..*party };
+            tracer.call_opened(&party, serial, at);
+            let http = Payload::Http(sample::http("/b", &[]));
+            tracer.call_done(&party, exchange(serial, 12, 15, http));
+        });
+    }
+    stage.wire(1, |tracer, party| {
+        tracer.request_done(party, exchange(0, 10, 20, Payload::Http(sample::http("/a", &[]))));
+    });
+    let (transactions, spans) = stage.documents();
+    assert_eq!(transactions.iter().map(|one| one.place.trace).collect::<Vec<_>>(), [TraceId(0xabc), begun]);
+    let places: Vec<_> = spans.iter().map(|span| (span.place.trace, span.place.id == SpanId(0x77))).collect();
+    assert_eq!(places, [(TraceId(0xabc), true), (begun, true), (begun, false)]);
+    assert_eq!(stage.tracer.counters.calls_carrying_another_trace, 2);
+}
+
+#[test]
 fn a_panic_is_an_error_by_what_becomes_of_it() {
     let panicked = |goroutine, request| {
         let thrown = Thrown { kind: "string".into(), message: format!("{goroutine}"), ..Thrown::default() };
@@ -384,7 +420,7 @@ fn a_panic_is_an_error_by_what_becomes_of_it() {
     ] {
         let name = 100 + serial;
         stage.wire(1, |tracer, party| tracer.request_opened(party, serial, stamp(10, 1)));
-        stage.tracer.request_handled(PID, name, 1);
+        stage.tracer.request_handled(PID, name, 1, 5);
         stage.say(11, panicked(serial, name));
         if let Some(by) = by {
             stage.say(12, recovered(serial, by));

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    super::bridged::{Answered, Bridged, Called, Carried, Held, Joined, Known, Put, Root, Told},
+    super::Carried,
+    super::bridged::{Answered, Bridged, Called, Held, Joined, Known, Put, Root, Told},
     Tracer, duration, error_place,
 };
 use crate::{
@@ -35,6 +36,9 @@ impl Tracer {
             Said::Panicked(panicked) => self.panicked(message.pid, panicked, message.time),
             Said::Recovered(recovered) => self.recovered(message.pid, *recovered, instance),
             Said::Failed(failed) => self.failed(message.pid, failed, message.time),
+            Said::StatementFailed(failed) => {
+                self.statement_done((message.pid, failed.goroutine), Some(&failed.thrown), message.time);
+            }
             _ => self.told_of_ended(message),
         }
     }
@@ -43,7 +47,12 @@ impl Tracer {
     pub fn told_of_ended(&mut self, message: &Message) {
         let (pid, time) = (message.pid, message.time);
         match &message.said {
-            Said::Began(_) | Said::Metrics(_) | Said::Panicked(_) | Said::Recovered(_) | Said::Failed(_) => {}
+            Said::Began(_)
+            | Said::Metrics(_)
+            | Said::Panicked(_)
+            | Said::Recovered(_)
+            | Said::Failed(_)
+            | Said::StatementFailed(_) => {}
             Said::Ended => self.bridge_ended(pid),
             Said::RequestEnded(ended) => {
                 self.heard(pid, time);
@@ -92,6 +101,8 @@ impl Tracer {
     /// Everything ends: nobody will say more.
     pub fn finish(&mut self) {
         self.forget_hidden(None);
+        self.forget_hidden_calls(None);
+        self.forget_statements(None);
         let mut pids: Vec<u32> = self.bridged.keys().copied().collect();
         pids.sort_unstable();
         for pid in pids {
@@ -330,7 +341,7 @@ impl Tracer {
         if matches!(ended.kind, SpanKind::Client | SpanKind::Producer) && !ended.remote_parent {
             let span = activity::span(ended, start, None, sample_rate);
             let Context { trace, span: id, sampled, .. } = ended.context;
-            let carried = Carried { trace, span: id, sampled };
+            let carried = Carried { trace, span: id, sampled, is_ours: false };
             self.counters.calls_without_parent += 1;
             self.exit_transaction(instance, span, Some(carried), None);
             return;

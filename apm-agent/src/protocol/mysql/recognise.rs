@@ -15,6 +15,8 @@ const PACKETS: usize = 64;
 /// Longest greeting and longest answer to it that are believed.
 const GREETING_BYTES: u32 = 1024;
 const RESPONSE_BYTES: u32 = 0x1_0000;
+/// Zeros in that answer; MariaDB has capabilities of its own behind them.
+const RESERVE: std::ops::Range<usize> = 9..28;
 
 /// What statements begin with.
 const VERBS: &[&str] = &[
@@ -69,6 +71,11 @@ pub(super) fn recognise(client: &[u8], server: &[u8], join: Join) -> Verdict {
 }
 
 fn judge_start(client: &[u8], server: &[u8]) -> Verdict {
+    match judge_sealed(client) {
+        Verdict::No => {}
+        verdict if server.is_empty() => return verdict,
+        _ => {}
+    }
     match judge_greeting(server) {
         Verdict::Yes | Verdict::Maybe if !is_response(client) => Verdict::No,
         verdict => verdict,
@@ -99,6 +106,21 @@ fn judge_greeting(server: &[u8]) -> Verdict {
         Some(Some(_)) => Verdict::No,
         Some(None) | None => Verdict::Maybe,
     }
+}
+
+/// The beginning of an answer to a greeting that came before all was said over TLS: the client asked for that in its first
+/// packet.
+pub(super) fn judge_sealed(client: &[u8]) -> Verdict {
+    let Some((length, sequence)) = read_header(client) else { return Verdict::No };
+    if sequence != 2 || !(33..RESPONSE_BYTES).contains(&length) {
+        return Verdict::No;
+    }
+    let Some(body) = client.get(4..4 + RESERVE.end) else { return Verdict::Maybe };
+    let asks = |capability: u64| {
+        body.first_chunk().is_some_and(|word| u64::from(u32::from_le_bytes(*word)) & capability == capability)
+    };
+    let is_filled = body.get(RESERVE).is_none_or(|reserve| reserve.iter().any(|byte| *byte != 0));
+    if asks(capability::PROTOCOL_41 | capability::SSL) && !is_filled { Verdict::Yes } else { Verdict::No }
 }
 
 /// The beginning of an answer to a greeting.
@@ -199,6 +221,8 @@ mod tests {
     const GREETING: &[u8] =
         b"\x2c\0\0\0\x0a8.0.35\0\x01\0\0\0abcdefgh\0\xff\xff\x21\x02\0\xff\xdf\x15\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     const RESPONSE: &[u8] = b"\x25\0\0\x01\x85\xa6\xff\x01\0\0\0\x01\x21";
+    const SEALED: &[u8] =
+        b"\x25\0\0\x02\x0f\xaa\x0a\0\0\0\0\x01\x2d\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0ann\0\0";
     const QUERY: &[u8] = b"\x09\0\0\0\x03SELECT 1";
     const PING: &[u8] = b"\x01\0\0\0\x0e";
     const DONE: &[u8] = b"\x07\0\0\x01\0\0\0\x02\0\0\0";
@@ -210,6 +234,10 @@ mod tests {
             (RESPONSE, GREETING, Verdict::Yes),
             (RESPONSE, b"", Verdict::Maybe),
             (b"", b"", Verdict::Maybe),
+            (SEALED, b"", Verdict::Yes),
+            (&SEALED[..20], b"", Verdict::Maybe),
+            (b"\x25\0\0\x02GET /", b"", Verdict::Maybe),
+            (&[&SEALED[..20], &[1; 20]].concat(), b"", Verdict::No),
             (b"", &GREETING[..20], Verdict::Maybe),
             (b"GET / HTTP/1.1\r\n", b"", Verdict::No),
             (QUERY, GREETING, Verdict::No),

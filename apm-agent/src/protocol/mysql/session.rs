@@ -6,13 +6,13 @@ use super::command::{Command, Expects, LAST_PREPARED, Subject, read};
 use super::greeting::{capability, read_response, server_capabilities};
 use super::packet::{Framer, Packet};
 use super::question::{Question, database_after};
-use super::recognise::weigh_client;
+use super::recognise::{judge_sealed, weigh_client};
 use super::reply::end_at;
 use crate::exchange::{Ending, Nanos, Side, Signal, SqlOperation, Stamp};
 use crate::protocol::early::Early;
 use crate::protocol::flight::{Flight, Pending};
 use crate::protocol::statement::{Statement, Table};
-use crate::protocol::{Conversation, Evidence, Join, report_skipped};
+use crate::protocol::{Conversation, Evidence, Join, Verdict, report_skipped};
 
 /// Most answers awaited.
 const AWAITED: usize = 1024;
@@ -151,6 +151,10 @@ impl Session {
 
     fn feed_client(&mut self, bytes: &[u8], at: Stamp, signals: &mut Vec<Signal>) {
         let mut input = bytes;
+        if self.phase == Phase::Greeting && judge_sealed(bytes) == Verdict::Yes {
+            // What the server can do was said before; the client asks for nothing that it cannot.
+            (self.capabilities, self.phase) = (u64::MAX, Phase::Response);
+        }
         if self.phase == Phase::Greeting {
             // The greeting comes first.
             self.lose_both(at, signals);

@@ -14,11 +14,20 @@ pub struct Hook {
     pub place: Place,
 }
 
+impl Hook {
+    /// The package of its function.
+    pub fn package(&self) -> &'static str {
+        self.function.split_once(".(").map_or(self.function, |(package, _)| package)
+    }
+}
+
 /// What hooks are for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// Requests handled by `net/http`.
     Requests,
+    /// Requests handled by fasthttp.
+    Fasthttp,
     /// Requests over TLS and HTTP/1.
     Tls,
     /// Requests over HTTP/2.
@@ -31,6 +40,14 @@ pub enum Part {
     Panics,
     /// Calls that say by their context for which request they are made.
     Calls,
+    /// Calls over HTTP/2: the wire does not show them.
+    Http2Calls,
+    /// What clients say over TLS, in plain text.
+    PlainText,
+    /// Statements of databases within the process.
+    Statements,
+    /// Goroutines that requests make: a setting turns them on.
+    Ancestry,
 }
 
 /// Where in a function a probe lies.
@@ -42,6 +59,8 @@ pub enum Place {
     Call(&'static str),
     /// Behind its call of another function: that one's results are, so many of them.
     After(&'static str, usize),
+    /// Behind all calls of the function itself: its results are, so many of them.
+    Results(usize),
 }
 
 const fn requests(function: &'static str, program: &'static str) -> Hook {
@@ -64,14 +83,44 @@ const fn http2(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Http2, place: Place::Entry }
 }
 
+const fn http2_calls(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Http2Calls, place: Place::Entry }
+}
+
+/// Where fasthttp's server calls a function, when it has read the head of a request.
+const fn fasthttp(callee: &'static str) -> Hook {
+    Hook {
+        function: "github.com/valyala/fasthttp.(*Server).serveConn",
+        program: "go_fasthttp_handle",
+        part: Part::Fasthttp,
+        place: Place::Call(callee),
+    }
+}
+
+/// What fiber handles a request with, and what that calls to find a route and run its handlers.
+const FIBER_2: [&str; 2] = ["github.com/gofiber/fiber/v2.(*App).handler", "github.com/gofiber/fiber/v2.(*App).next"];
+const FIBER_3: [&str; 2] =
+    ["github.com/gofiber/fiber/v3.(*App).requestHandler", "github.com/gofiber/fiber/v3.(*App).next"];
+
+const fn fiber(function: &'static str, program: &'static str, place: Place) -> Hook {
+    Hook { function, program, part: Part::Routers, place }
+}
+
 /// A router gives its context back to the pool.
 const fn puts_back(function: &'static str) -> Hook {
     Hook { function, program: "go_put_back", part: Part::Routers, place: Place::Call("sync.(*Pool).Put") }
 }
 
+const fn plain_text(function: &'static str, program: &'static str, place: Place) -> Hook {
+    Hook { function, program, part: Part::PlainText, place }
+}
+
 const fn panics(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Panics, place: Place::Entry }
 }
+
+/// The program that is told of an HTTP/1 call and its connection before it begins.
+pub const ROUND_TRIP: &str = "go_round_trip";
 
 /// Every hook. Those of requests stand in the order in which a request comes by, and are needed together: what is begun
 /// must be ended.
@@ -79,6 +128,14 @@ pub const HOOKS: &[Hook] = &[
     requests("net/http.(*conn).close", "go_closed"),
     requests("net/http.(*response).finishRequest", "go_handled"),
     requests("net/http.serverHandler.ServeHTTP", "go_handle"),
+    Hook {
+        function: "github.com/valyala/fasthttp.writeResponse",
+        program: "go_fasthttp_handled",
+        part: Part::Fasthttp,
+        place: Place::Entry,
+    },
+    fasthttp("github.com/valyala/fasthttp.(*Request).readLimitBody"),
+    fasthttp("github.com/valyala/fasthttp.(*Request).readBodyStream"),
     tls("net/http.(*response).Hijack", "go_hijack"),
     // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
     http2("net/http.(*http2responseWriter).handlerDone", "go_http2_handled"),
@@ -102,12 +159,14 @@ pub const HOOKS: &[Hook] = &[
     puts_back("github.com/gin-gonic/gin.(*Engine).ServeHTTP"),
     puts_back("github.com/go-chi/chi/v5.(*Mux).ServeHTTP"),
     puts_back("github.com/labstack/echo/v4.(*Echo).ServeHTTP"),
-    Hook {
-        function: "net/http.(*persistConn).roundTrip",
-        program: "go_round_trip",
-        part: Part::Calls,
-        place: Place::Entry,
-    },
+    fiber(FIBER_2[0], "go_fiber2", Place::Call(FIBER_2[1])),
+    fiber(FIBER_3[0], "go_fiber3", Place::Call(FIBER_3[1])),
+    // The error is an interface value behind a boolean.
+    fiber(FIBER_2[0], "go_fiber_found", Place::After(FIBER_2[1], 3)),
+    fiber(FIBER_3[0], "go_fiber_found", Place::After(FIBER_3[1], 3)),
+    router("github.com/gofiber/fiber/v2.(*App).ErrorHandler", "go_fiber2_failed"),
+    router("github.com/gofiber/fiber/v3.(*App).ErrorHandler", "go_fiber3_failed"),
+    Hook { function: "net/http.(*persistConn).roundTrip", program: ROUND_TRIP, part: Part::Calls, place: Place::Entry },
     // All of `database/sql` takes a connection by one of these, with the context, before it asks.
     call("database/sql.(*DB).conn"),
     call("database/sql.(*Conn).grabConn"),
@@ -124,6 +183,22 @@ pub const HOOKS: &[Hook] = &[
     call("github.com/go-redis/redis/v8/internal/pool.(*Conn).WithWriter"),
     call("go.mongodb.org/mongo-driver/v2/x/mongo/driver/topology.(*connection).writeWireMessage"),
     call("go.mongodb.org/mongo-driver/x/mongo/driver/topology.(*connection).writeWireMessage"),
+    http2_calls("net/http.(*http2clientStream).cleanupWriteRequest", "go_http2_called"),
+    http2_calls("net/http.(*http2clientStream).writeRequest", "go_http2_call"),
+    http2_calls("net/http/internal/http2.(*clientStream).cleanupWriteRequest", "go_http2_called"),
+    http2_calls("net/http/internal/http2.(*clientStream).writeRequest", "go_http2_call"),
+    http2_calls("golang.org/x/net/http2.(*clientStream).cleanupWriteRequest", "go_http2_called"),
+    http2_calls("golang.org/x/net/http2.(*clientStream).writeRequest", "go_http2_call"),
+    plain_text("crypto/tls.(*Conn).clientHandshake", "go_tls_begin", Place::Entry),
+    plain_text("crypto/tls.(*Conn).Write", "go_tls_write", Place::Call("crypto/tls.(*Conn).writeRecordLocked")),
+    plain_text("crypto/tls.(*Conn).Read", "go_tls_read", Place::Call("runtime.memmove")),
+    // Every goroutine that is made comes by.
+    Hook {
+        function: "runtime.newproc.func1",
+        program: "go_made",
+        part: Part::Ancestry,
+        place: Place::Call("runtime.runqput"),
+    },
     panics("runtime.gopanic", "go_panic"),
     panics("runtime.recovery", "go_recover"),
 ];

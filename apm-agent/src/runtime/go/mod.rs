@@ -5,16 +5,20 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod fasthttp;
+mod group;
 mod hidden;
 mod hook;
 mod layout;
+mod outgoing;
 mod panic;
 mod plan;
 mod reader;
+mod sqlite;
 mod vitals;
 
 pub use panic::Code;
-pub use plan::Plan;
+pub use plan::{Placed, Plan, places};
 pub use reader::{Asked, Known, Reader};
 pub use vitals::Vitals;
 
@@ -70,8 +74,9 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "calls over TLS or HTTP/2 give no spans; requests over them are told from Go 1.24 on",
-            "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
+            "requests over TLS and HTTP/2 are told from Go 1.24 on",
+            "`traceparent` goes into plain HTTP/1 calls of `net/http` alone, from Go 1.24 on, and only on connections opened while the agent watches; not over TLS or HTTP/2, as nothing is written into the process",
+            "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own, or linked by a guess (`--go-ancestry`)",
         ]
     }
 }

@@ -13,9 +13,20 @@ const RUNTIME_ERROR: &str = "runtime error: ";
 /// The type of echo's own errors, in any major version.
 const ECHO_ERROR: (&str, &str) = ("*github.com/labstack/echo", ".HTTPError");
 
+/// fiber's, in any major version.
+const FIBER_ERROR: (&str, &str) = ("*github.com/gofiber/fiber", ".Error");
+
 /// Errors whose text is the one they begin with. What others say only their own code knows: they are told by their type.
-const PLAIN_ERRORS: [&str; 4] =
-    ["*errors.errorString", "*fmt.wrapError", "*fmt.wrapErrors", "*github.com/pkg/errors.fundamental"];
+const PLAIN_ERRORS: [&str; 5] = [
+    "*errors.errorString",
+    "*fmt.wrapError",
+    "*fmt.wrapErrors",
+    "*github.com/pkg/errors.fundamental",
+    "*modernc.org/sqlite.Error",
+];
+
+/// Errors of github.com/mattn/go-sqlite3.
+const SQLITE_ERROR: &str = "github.com/mattn/go-sqlite3.Error";
 
 /// The functions of servers that recover when nobody else does.
 const SERVERS: [&str; 4] = [
@@ -53,17 +64,24 @@ impl Code {
 
     /// An error that the handler of a request gave back, in words.
     pub fn failed(&self, request: u64, value: &Value<'_>) -> Failed {
+        Failed { request, thrown: self.error(value) }
+    }
+
+    /// An error in words, without a stack: it would be that of who told it.
+    pub fn error(&self, value: &Value<'_>) -> Thrown {
         let (found, kind) = self.value_type(value);
         let message = match found {
             _ if kind.starts_with(ECHO_ERROR.0) && kind.ends_with(ECHO_ERROR.1) => self.echo_error(value),
+            _ if kind == SQLITE_ERROR || kind.starts_with(FIBER_ERROR.0) && kind.ends_with(FIBER_ERROR.1) => {
+                Some(String::from_utf8_lossy(value.text).into_owned())
+            }
             Some(found) if PLAIN_ERRORS.contains(&kind.as_str()) => self.message(&found, &kind, value),
             _ => None,
         };
-        // No stack: it would be the router's.
+        let code = (kind == SQLITE_ERROR).then(|| value.words[0].to_string());
         let (module, kind) = named(&kind);
-        let (message, culprit) = (message.unwrap_or_default(), Some(String::new()));
-        let thrown = Thrown { kind, module, message, culprit, ..Thrown::default() };
-        Failed { request, thrown }
+        let message = message.unwrap_or_default();
+        Thrown { kind, module, message, code, culprit: Some(String::new()), ..Thrown::default() }
     }
 
     fn thrown(&self, panic: &Panic<'_>) -> Thrown {
@@ -141,14 +159,13 @@ fn named(kind: &str) -> (Option<String>, String) {
 fn frame(name: &str, file: &str, line: u32) -> Frame {
     let (package, function) = split(name);
     Frame {
-        class: None,
         function: function.to_owned(),
         module: Some(package.replace("%2e", ".")).filter(|package| !package.is_empty()),
         file: Some(file.to_owned()).filter(|file| !file.is_empty()),
         short_file: file.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned),
         line: Some(line).filter(|line| *line > 0),
         library: is_library(package, file),
-        source: None,
+        ..Frame::default()
     }
 }
 

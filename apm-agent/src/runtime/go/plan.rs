@@ -1,13 +1,19 @@
 //! Which probes a Go program gets, and what the kernel programs must know of it.
 
+use std::ops::Range;
+
 use apm_common::{
+    fasthttp::GoFasthttp,
     go::{GoHidden, GoLayout, GoRouters},
+    outgoing::{GoHttp2, GoTls},
     settings::ABSENT,
+    sqlite::GoSqlite,
 };
 
 use super::{
-    hidden,
-    hook::{ANSWER, HOOKS, Hook, Part, Place},
+    Asked, fasthttp, group, hidden,
+    hook::{ANSWER, HOOKS, Hook, Part, Place, ROUND_TRIP},
+    outgoing, sqlite,
 };
 use crate::{
     binary::go::{GoBinary, Price, Site},
@@ -22,39 +28,76 @@ pub struct Plan {
     pub probes: GoProbes,
     /// Functions that are there and not probed, with the reason.
     pub left_out: Vec<(&'static str, &'static str)>,
+    /// Where its code lies, if it is known when one of its HTTP/1 calls begins: the place in the trace can go along.
+    pub carries: Option<Range<u64>>,
+    /// Groups that the user wants left alone.
+    left_alone: Vec<String>,
+}
+
+/// What a hook comes to in a binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Function.
+    pub function: &'static str,
+    /// Name of its group, which `disable_instrumentations` may hold.
+    pub group: &'static str,
+    /// How many probes, or why none.
+    pub probes: Result<usize, &'static str>,
+}
+
+/// What all hooks come to in a binary, those left out that are for what it has not.
+pub fn places(binary: &GoBinary) -> Vec<Placed> {
+    let placed = |hook: &Hook| {
+        let probes = sites(binary, hook)?.map(|sites| sites.len());
+        Some(Placed { function: hook.function, group: group::of(hook), probes })
+    };
+    HOOKS.iter().filter_map(placed).collect()
 }
 
 impl Plan {
-    /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `routes`: requests are
-    /// named by the patterns of `ServeMux`.
+    /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `asked` says
+    /// which of those that can be chosen.
     ///
     /// # Errors
     /// What of the binary cannot be found, without which nothing can be said.
-    pub fn new(binary: &GoBinary, bias: u64, routes: bool) -> Result<Self, &'static str> {
+    pub fn new(binary: &GoBinary, bias: u64, asked: &Asked) -> Result<Self, &'static str> {
         let layout = layout(binary, bias);
-        if [layout.g_goid, layout.g_m, layout.m_curg, layout.request_ctx].contains(&ABSENT) {
-            return Err(
-                "it does not use `net/http`, or its tables do not describe the types of run time and `net/http`",
-            );
+        if [layout.g_goid, layout.g_m, layout.m_curg].contains(&ABSENT) {
+            return Err("its tables do not describe the types of its run time");
         }
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
+            left_alone: asked.left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
+            carries: None,
         };
-        plan.place(binary, Part::Requests);
-        if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
-            return Err("it has no HTTP server of `net/http` whose requests could be told apart");
+        let by_net_http = layout.request_ctx != ABSENT && plan.place_both(binary, Part::Requests);
+        let by_fasthttp = layout.fasthttp != GoFasthttp::NONE && plan.place_both(binary, Part::Fasthttp);
+        if !by_net_http && !by_fasthttp {
+            return Err("it has no HTTP server of `net/http` or fasthttp whose requests could be told apart");
         }
-        plan.place_hidden(binary, bias);
-        if routes {
+        if by_net_http {
+            plan.place_hidden(binary, bias);
+        }
+        if asked.routes {
             plan.place(binary, Part::Routes);
         }
         let before = plan.probes.probes.len();
         plan.place(binary, Part::Routers);
-        if plan.probes.probes.len() > before {
+        if by_net_http && plan.probes.probes.len() > before {
             plan.place_one(binary, &ANSWER);
         }
         plan.place(binary, Part::Calls);
+        plan.place_outgoing(binary, bias);
+        let knows_calls = plan.probes.probes.iter().any(|probe| probe.program == ROUND_TRIP);
+        let code = binary.code_addresses();
+        plan.carries = knows_calls.then(|| code.start.wrapping_add(bias)..code.end.wrapping_add(bias));
+        if layout.sqlite != GoSqlite::NONE {
+            plan.place_statements(binary);
+        }
+        if asked.ancestry {
+            plan.place(binary, Part::Ancestry);
+        }
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
@@ -63,6 +106,30 @@ impl Plan {
 
     fn place(&mut self, binary: &GoBinary, part: Part) {
         HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
+    }
+
+    /// Beginning and end of requests; false: one is missing, and so neither is probed.
+    fn place_both(&mut self, binary: &GoBinary, part: Part) -> bool {
+        let before = self.probes.probes.len();
+        self.place(binary, part);
+        let placed = self.probes.probes.get(before..).unwrap_or_default();
+        let is_both = placed.iter().any(|probe| Some(probe.program) != placed.first().map(|first| first.program));
+        if !is_both {
+            self.probes.probes.truncate(before);
+        }
+        is_both
+    }
+
+    /// Statements of databases within the process: each kind of call is told only if its end is seen, too.
+    fn place_statements(&mut self, binary: &GoBinary) {
+        sqlite::TEXTS.iter().for_each(|hook| self.place_one(binary, hook));
+        for both in &sqlite::STATEMENTS {
+            let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+            both.iter().for_each(|hook| self.place_one(binary, hook));
+            if self.left_out.len() > left_out {
+                self.probes.probes.truncate(probes);
+            }
+        }
     }
 
     /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen: those over TLS also by what tells of
@@ -86,7 +153,37 @@ impl Plan {
         self.probes.layout.hidden = layout;
     }
 
+    /// Calls over TLS and HTTP/2.
+    fn place_outgoing(&mut self, binary: &GoBinary, bias: u64) {
+        if let Some(layout) = outgoing::tls(binary, bias)
+            && self.place_whole(binary, Part::PlainText, |_| true)
+        {
+            self.probes.layout.tls = layout;
+        }
+        if let Some((layout, packages)) = outgoing::http2(binary)
+            && self.place_whole(binary, Part::Http2Calls, |hook| packages.contains(&hook.package()))
+        {
+            self.probes.layout.http2 = layout;
+        }
+    }
+
+    /// Hooks of which some without the others would be worse than nothing: all of those wanted, or none.
+    fn place_whole(&mut self, binary: &GoBinary, part: Part, wanted: impl Fn(&Hook) -> bool) -> bool {
+        let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
+        for hook in HOOKS.iter().filter(|hook| hook.part == part && wanted(hook)) {
+            self.place_one(binary, hook);
+        }
+        let is_whole = self.left_out.len() == left_out;
+        if !is_whole {
+            self.probes.probes.truncate(probes);
+        }
+        is_whole
+    }
+
     fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
+        if self.left_alone.iter().any(|name| name == group::of(hook)) {
+            return;
+        }
         match sites(binary, hook) {
             None => {}
             Some(Ok(sites)) => {
@@ -103,6 +200,11 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
     let function = binary.function(hook.function)?;
     let found: Vec<Site> = match hook.place {
         Place::Entry => binary.site(&function).into_iter().collect(),
+        // All of them, or one would seem to go on for ever.
+        Place::Results(results) => {
+            let landings = binary.landings(&function, results).filter(|landings| landings.is_complete);
+            landings.unwrap_or_default().sites
+        }
         Place::Call(callee) => binary.calls(&function, &binary.function(callee)?),
         Place::After(callee, results) => {
             let landings = binary.landings(&binary.function(callee)?, results).unwrap_or_default();
@@ -150,6 +252,10 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         panic_retpc: offset("runtime._panic", "retpc"),
         routers: routers(binary, bias),
         hidden: GoHidden::NONE,
+        tls: GoTls::NONE,
+        http2: GoHttp2::NONE,
+        fasthttp: fasthttp::layout(binary, bias),
+        sqlite: sqlite::layout(binary, bias),
     }
 }
 
@@ -174,7 +280,9 @@ fn routers(binary: &GoBinary, bias: u64) -> GoRouters {
 
 fn contexts(binary: &GoBinary, bias: u64) -> Vec<(u64, u32)> {
     let types = binary.context_types().into_iter();
-    types.filter_map(|kind| Some((kind.address.wrapping_add(bias), u32::try_from(kind.parent_offset).ok()?))).collect()
+    let found =
+        types.filter_map(|kind| Some((kind.address.wrapping_add(bias), u32::try_from(kind.parent_offset).ok()?)));
+    found.chain(fasthttp::context(binary, bias)).collect()
 }
 
 /// How far from the file's addresses a process runs it: `None` when it is not mapped as the file says.

@@ -196,7 +196,7 @@ impl Ear<'_> {
         let sources = &mut self.sources;
         self.telling.told(&batch.bytes, &mut |time, mut said| {
             if let Said::Threw(threw) = &mut said {
-                sources.quote(&mut threw.thrown.frames);
+                sources.trace(&mut threw.thrown);
             }
             line.say(time, said);
         });

@@ -23,6 +23,7 @@ pub mod record;
 pub mod script;
 mod session;
 mod source;
+mod source_map;
 mod stack;
 mod telling;
 

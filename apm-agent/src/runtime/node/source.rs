@@ -1,4 +1,5 @@
-//! Source lines around the frames of a stack, from the files the process has loaded, as far as they can be read.
+//! Source lines around the frames of a stack, from the files the process has loaded or what these were made from, as far
+//! as they can be read.
 //!
 //! The stack is the program's word: only files it may read itself are quoted, and only such as hold JavaScript.
 
@@ -6,11 +7,15 @@ use std::{
     collections::HashMap,
     io::Read as _,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
+use super::{
+    source_map::{self, Link, SourceMap},
+    stack,
+};
 use crate::{
-    bridge::{Frame, Source},
+    bridge::{Frame, Source, Thrown},
     process::{Process, RootFolder},
 };
 
@@ -20,9 +25,12 @@ const AROUND: usize = 2;
 /// Most bytes of a line: what is longer has been made by a program.
 const LONGEST_LINE: usize = 300;
 
-/// Most bytes of a file, most files that are kept, and most frames of one stack that are looked up.
-const LARGEST: u64 = 1 << 20;
-const MOST_FILES: usize = 32;
+/// Most bytes of a file that is kept, most of one that is read for its map, and of a map.
+const LARGEST: usize = 1 << 20;
+const LARGEST_BUNDLE: u64 = 8 << 20;
+
+/// Most files that are kept, and most frames of one stack that are looked up.
+const MOST_FILES: usize = 16;
 const MOST_FRAMES: usize = 50;
 
 /// Names of what holds source.
@@ -33,32 +41,95 @@ pub(super) struct Sources<'a> {
     process: &'a Process,
     /// Held, for a process that dies of an error is gone when that is told.
     root: Option<RootFolder>,
+    /// Where it works.
+    folder: PathBuf,
     /// Its effective user when it was last seen.
     user: Option<u32>,
-    /// Files by their paths; `None`: it cannot be read, or is none.
-    files: HashMap<String, Option<String>>,
+    /// Files by their paths.
+    files: HashMap<String, Known>,
+}
+
+/// A file that was looked for.
+#[derive(Default)]
+struct Known {
+    /// What stands in it, unless it cannot be read, is no source, or is very long.
+    text: Option<String>,
+    /// What it was made from, with the folder of the map.
+    map: Option<(PathBuf, SourceMap)>,
 }
 
 impl<'a> Sources<'a> {
     pub fn of(process: &'a Process) -> Self {
-        Self { process, root: process.root_folder().ok(), user: user(process), files: HashMap::new() }
-    }
-
-    /// Puts the lines to the frames whose files can be read.
-    pub fn quote(&mut self, frames: &mut [Frame]) {
-        for frame in frames.iter_mut().take(MOST_FRAMES) {
-            let (Some(file), Some(line)) = (&frame.file, frame.line) else { continue };
-            frame.source = self.text(file).and_then(|text| around(text, line)).map(Box::new);
+        Self {
+            process,
+            root: process.root_folder().ok(),
+            folder: process.folder().unwrap_or_default(),
+            user: user(process),
+            files: HashMap::new(),
         }
     }
 
-    fn text(&mut self, path: &str) -> Option<&str> {
+    /// Leads an exception's frames back to the sources that the files were made from, and puts the lines to the frames
+    /// whose files can be read.
+    pub fn trace(&mut self, thrown: &mut Thrown) {
+        self.user = user(self.process).or(self.user);
+        let mut is_restored = false;
+        for frame in thrown.frames.iter_mut().take(MOST_FRAMES) {
+            is_restored |= self.restore(frame).is_some();
+            if frame.source.is_none() {
+                self.quote(frame);
+            }
+        }
+        if is_restored {
+            stack::describe(thrown, &self.folder);
+        }
+    }
+
+    /// Leads a frame back to where its code comes from.
+    fn restore(&mut self, frame: &mut Frame) -> Option<()> {
+        let (line, column) = (frame.line?, frame.column?);
+        let (folder, map) = self.known(frame.file.as_deref()?).map.as_ref()?;
+        let original = map.original(line, column)?;
+        let path = source_map::resolve(folder, &original.source).display().to_string();
+        frame.source = original.text.and_then(|text| around(text, original.line)).map(Box::new);
+        (frame.line, frame.column) = (Some(original.line), None);
+        frame.file = Some(path);
+        Some(())
+    }
+
+    fn quote(&mut self, frame: &mut Frame) {
+        if let (Some(file), Some(line)) = (&frame.file, frame.line) {
+            frame.source = self.known(file).text.as_ref().and_then(|text| around(text, line)).map(Box::new);
+        }
+    }
+
+    fn known(&mut self, path: &str) -> &Known {
         if self.files.len() >= MOST_FILES && !self.files.contains_key(path) {
             self.files.clear();
         }
-        self.user = user(self.process).or(self.user);
-        let read = || read(self.root.as_ref()?, self.user?, Path::new(path));
-        self.files.entry(path.to_owned()).or_insert_with(read).as_deref()
+        let (root, user) = (self.root.as_ref(), self.user);
+        let read = || Some(Known::read(&Reader { root: root?, user: user? }, Path::new(path)));
+        self.files.entry(path.to_owned()).or_insert_with(|| read().unwrap_or_default())
+    }
+}
+
+impl Known {
+    fn read(reader: &Reader, path: &Path) -> Self {
+        let Some(text) = reader.read(path, &KINDS) else { return Self::default() };
+        let map = Self::map(reader, path, &text);
+        Self { map, text: Some(text).filter(|text| text.len() <= LARGEST) }
+    }
+
+    fn map(reader: &Reader, path: &Path, text: &str) -> Option<(PathBuf, SourceMap)> {
+        let folder = path.parent()?;
+        match source_map::link(text)? {
+            Link::Inline(map) => Some((folder.to_owned(), map)),
+            Link::File(name) => {
+                let path = source_map::resolve(folder, name);
+                let map = SourceMap::parse(reader.read(&path, &["map"])?.as_bytes())?;
+                Some((path.parent()?.to_owned(), map))
+            }
+        }
     }
 }
 
@@ -67,21 +138,29 @@ fn user(process: &Process) -> Option<u32> {
     Some(std::fs::metadata(format!("/proc/{}", process.pid)).ok()?.uid())
 }
 
-fn read(root: &RootFolder, user: u32, path: &Path) -> Option<String> {
-    let kind = path.extension()?.to_str()?;
-    if !path.is_absolute() || !KINDS.contains(&kind) {
-        return None;
+/// What the process itself may read.
+struct Reader<'a> {
+    root: &'a RootFolder,
+    user: u32,
+}
+
+impl Reader<'_> {
+    fn read(&self, path: &Path, kinds: &[&str]) -> Option<String> {
+        let kind = path.extension()?.to_str()?;
+        if !path.is_absolute() || !kinds.contains(&kind) {
+            return None;
+        }
+        let file = self.root.open(path).ok()?;
+        let found = file.metadata().ok()?;
+        let mode = found.permissions().mode();
+        let may_read = mode & 0o004 != 0 || (mode & 0o400 != 0 && found.uid() == self.user);
+        if !may_read || found.len() > LARGEST_BUNDLE {
+            return None;
+        }
+        let mut text = String::new();
+        file.take(LARGEST_BUNDLE).read_to_string(&mut text).ok()?;
+        Some(text)
     }
-    let file = root.open(path).ok()?;
-    let found = file.metadata().ok()?;
-    let mode = found.permissions().mode();
-    let may_read = mode & 0o004 != 0 || (mode & 0o400 != 0 && found.uid() == user);
-    if !may_read || found.len() > LARGEST {
-        return None;
-    }
-    let mut text = String::new();
-    file.take(LARGEST).read_to_string(&mut text).ok()?;
-    Some(text)
 }
 
 fn around(text: &str, line: u32) -> Option<Source> {
@@ -104,9 +183,14 @@ mod tests {
 
     fn quoted(path: &Path, line: u32) -> Option<Source> {
         let process = Proc::default().process(std::process::id()).expect("this process");
-        let mut frames = [Frame { file: Some(path.display().to_string()), line: Some(line), ..Frame::default() }];
-        Sources::of(&process).quote(&mut frames);
-        frames[0].source.take().map(|source| *source)
+        let mut thrown = thrown(path, line, None);
+        Sources::of(&process).trace(&mut thrown);
+        thrown.frames[0].source.take().map(|source| *source)
+    }
+
+    fn thrown(path: &Path, line: u32, column: Option<u32>) -> Thrown {
+        let frame = Frame { file: Some(path.display().to_string()), line: Some(line), column, ..Frame::default() };
+        Thrown { frames: vec![frame], ..Thrown::default() }
     }
 
     #[test]
@@ -131,9 +215,27 @@ mod tests {
         let mut sources = Sources::of(&process);
         child.kill().expect("killed");
         child.wait().expect("waited for");
-        let mut frames = [Frame { file: Some(path.display().to_string()), line: Some(1), ..Frame::default() }];
-        sources.quote(&mut frames);
-        assert_eq!(frames[0].source.as_ref().map(|source| source.line.as_str()), Some("one"));
+        let mut thrown = thrown(&path, 1, None);
+        sources.trace(&mut thrown);
+        assert_eq!(thrown.frames[0].source.as_ref().map(|source| source.line.as_str()), Some("one"));
+    }
+
+    #[test]
+    fn a_made_file_leads_back_to_its_source() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = folder.path().join("dist/shop.js");
+        std::fs::create_dir(folder.path().join("dist")).expect("made");
+        std::fs::write(&made, "a();b()\n//# sourceMappingURL=shop.js.map\n").expect("written");
+        let map = r#"{"version":3,"sources":["../shop.ts"],"mappings":"AAAA,IACA"}"#;
+        std::fs::write(folder.path().join("dist/shop.js.map"), map).expect("written");
+        std::fs::write(folder.path().join("shop.ts"), "a()\nb()\n").expect("written");
+        let process = Proc::default().process(std::process::id()).expect("this process");
+        let mut thrown = thrown(&made, 1, Some(5));
+        Sources::of(&process).trace(&mut thrown);
+        let frame = &thrown.frames[0];
+        assert_eq!(frame.file.as_deref(), folder.path().join("shop.ts").to_str());
+        assert_eq!((frame.line, frame.source.as_ref().map(|source| source.line.as_str())), (Some(2), Some("b()")));
+        assert!(thrown.culprit.is_some_and(|culprit| culprit.contains("shop.ts")));
     }
 
     #[test]

@@ -12,7 +12,7 @@
 use std::path::Path;
 
 use super::script;
-use crate::bridge::Frame;
+use crate::bridge::{Frame, Thrown};
 
 /// Most frames kept.
 const MAX_FRAMES: usize = 200;
@@ -28,8 +28,19 @@ pub(super) fn frames(stack: &str, message: &str) -> Vec<Frame> {
     rest.lines().filter_map(frame).filter(|frame| !ours(frame)).take(MAX_FRAMES).collect()
 }
 
+/// Says of an exception what follows from its frames: how people call their files in `folder`, who is to blame, and the
+/// package it comes from.
+pub(super) fn describe(thrown: &mut Thrown, folder: &Path) {
+    if folder.is_absolute() {
+        shorten(&mut thrown.frames, folder);
+    }
+    // Empty where there is none: the rule of other run times does not hold.
+    thrown.culprit = Some(culprit(&thrown.frames).unwrap_or_default());
+    thrown.module = module(&thrown.frames);
+}
+
 /// Names the files below `folder` as seen from there, as Elastic's agent does with those below the working folder.
-pub(super) fn shorten(frames: &mut [Frame], folder: &Path) {
+fn shorten(frames: &mut [Frame], folder: &Path) {
     for frame in frames {
         let path = frame.file.as_deref().and_then(|file| Path::new(file).strip_prefix(folder).ok());
         frame.short_file = path.map(|path| path.display().to_string()).filter(|path| !path.is_empty());
@@ -37,7 +48,7 @@ pub(super) fn shorten(frames: &mut [Frame], folder: &Path) {
 }
 
 /// The package whose code threw, if it is one: `pg-protocol`, `@hapi/hapi`.
-pub(super) fn module(frames: &[Frame]) -> Option<String> {
+fn module(frames: &[Frame]) -> Option<String> {
     let (_, below) = frames.first()?.file.as_deref()?.rsplit_once("node_modules/")?;
     let parts = if below.starts_with('@') { 2 } else { 1 };
     let (end, _) = below.match_indices('/').nth(parts - 1)?;
@@ -45,7 +56,7 @@ pub(super) fn module(frames: &[Frame]) -> Option<String> {
 }
 
 /// `function (file)` of the first frame that is not a library's, else of the first, as Elastic's agent names the culprit.
-pub(super) fn culprit(frames: &[Frame]) -> Option<String> {
+fn culprit(frames: &[Frame]) -> Option<String> {
     let frame = frames.iter().find(|frame| !frame.library).or(frames.first())?;
     Some(match frame.short_file.as_ref().or(frame.file.as_ref()) {
         Some(file) => format!("{} ({file})", frame.function),
@@ -65,26 +76,28 @@ fn frame(line: &str) -> Option<Frame> {
     // Code of `eval` has the place of the call in its place.
     let place = place.rsplit_once("(").filter(|_| place.starts_with("eval at ")).map_or(place, |(_, outer)| outer);
     let place = place.split(')').next().unwrap_or_default();
-    let (file, line) = locate(place);
+    let (file, line, column) = locate(place);
     let path = file.map(|file| file.strip_prefix("file://").unwrap_or(file));
     Some(Frame {
         function: function.to_owned(),
         file: path.map(str::to_owned),
         line,
+        column,
         library: path.is_none_or(is_library),
         ..Frame::default()
     })
 }
 
 /// `file:line:column`; `native`, `<anonymous>` and `index 0` are no files.
-fn locate(place: &str) -> (Option<&str>, Option<u32>) {
+fn locate(place: &str) -> (Option<&str>, Option<u32>, Option<u32>) {
     let numbered = |text| -> Option<(&str, u32)> {
         let (rest, number) = str::rsplit_once(text, ':')?;
         Some((rest, number.parse().ok()?))
     };
-    match numbered(place).and_then(|(rest, _)| numbered(rest)) {
-        Some((file, line)) if !file.is_empty() && file != ANONYMOUS => (Some(file), Some(line)),
-        _ => (None, None),
+    let located = numbered(place).and_then(|(rest, column)| Some((numbered(rest)?, column)));
+    match located {
+        Some(((file, line), column)) if !file.is_empty() && file != ANONYMOUS => (Some(file), Some(line), Some(column)),
+        _ => (None, None, None),
     }
 }
 

@@ -119,20 +119,14 @@ fn span_ended(span: &Span<'_>) -> SpanEnded {
 }
 
 fn threw(failure: &Failure<'_>, folder: &Path) -> Threw {
-    let mut frames = stack::frames(failure.stack, failure.message);
-    if folder.is_absolute() {
-        stack::shorten(&mut frames, folder);
-    }
-    let thrown = Thrown {
+    let mut thrown = Thrown {
         kind: failure.kind.to_owned(),
         message: failure.message.to_owned(),
         code: some(failure.code),
-        // Empty where there is none: the rule of other run times does not hold.
-        culprit: Some(stack::culprit(&frames).unwrap_or_default()),
-        module: stack::module(&frames),
-        frames,
-        causes: Vec::new(),
+        frames: stack::frames(failure.stack, failure.message),
+        ..Thrown::default()
     };
+    stack::describe(&mut thrown, folder);
     Threw { context: failure.context, thrown, handled: failure.handled }
 }
 

@@ -24,48 +24,74 @@ class Cover {
 
 function cover (span, work) { return run(new Cover(span), work) }
 
+// What runs now works for this.
+function held () { return settings.context ? store.getStore() : undefined }
+
 // The span that covers what runs now. One that is over covers nothing: what its library has left, such as a body that is
 // read later, is the application's.
 function covering () {
-  const held = settings.context ? store.getStore() : undefined
-  return held instanceof Cover && !held.span.over ? held.span : undefined
+  const cover = held()
+  return cover instanceof Cover && !cover.span.over ? cover.span : undefined
 }
 
 // What an error that nobody catches belongs to.
 function concerned () {
-  const held = store.getStore()
-  return held instanceof Cover ? held.span.transaction : held
+  const transaction = store.getStore()
+  return transaction instanceof Cover ? transaction.span.transaction : transaction
 }
 
 // The transaction a span would belong to.
 function current () {
-  if (!settings.context || covering()) return undefined
-  const transaction = concerned()
-  if (transaction === undefined) return undefined
+  const transaction = held()
+  // Under a span that is over it is the application's again.
+  if (transaction instanceof Cover) return transaction.span.over ? lasting(transaction.span.transaction) : undefined
+  return transaction && lasting(transaction)
+}
+
+function lasting (transaction) {
   return transaction.ended === 0 || now() - transaction.ended < LINGER ? transaction : undefined
 }
 
 // The function, run in the context of now: where it will be called is somebody else's.
 function bind (callback) {
   if (!settings.context) return callback
-  const context = store.getStore()
-  return function () {
-    return active ? store.run(context, () => Reflect.apply(callback, this, arguments)) : Reflect.apply(callback, this, arguments)
-  }
+  const context = held()
+  return function () { return applyIn(context, callback, this, arguments) }
 }
 
-const random = Buffer.allocUnsafeSlow(4096)
+function applyIn (context, callback, self, args) {
+  if (!active || !settings.context) return Reflect.apply(callback, self, args)
+  return store.run(context, Reflect.apply, callback, self, args)
+}
+
+// Eight bytes of an id, as two signed numbers, which V8 keeps where it would keep pointers. Only what calls carry is
+// ever wanted as text.
+class Id {
+  constructor (high, low) {
+    this.high = high
+    this.low = low
+  }
+
+  // Of sixteen hexadecimal digits.
+  static of (text) { return new Id(parseInt(text.slice(0, 8), 16) | 0, parseInt(text.slice(8), 16) | 0) }
+
+  toString () { return digits(this.high) + digits(this.low) }
+}
+
+function digits (number) { return (number >>> 0).toString(16).padStart(8, '0') }
+
+const random = new Int32Array(1024)
 let used = random.length
 
-// `bytes` random bytes in hexadecimal.
-function newId (bytes) {
-  if (used + bytes > random.length) {
+function newId () {
+  if (used === random.length) {
     randomFillSync(random)
     used = 0
   }
-  const id = random.toString('hex', used, used += bytes)
+  const high = random[used++]
+  const low = random[used++]
   // All zeros would be no id.
-  return /[^0]/.test(id) ? id : newId(bytes)
+  return high === 0 && low === 0 ? newId() : new Id(high, low)
 }
 
 // Version 00 is this and no more, later versions may go on after a dash. Two headers are joined by a comma, and none.
@@ -86,20 +112,29 @@ class Transaction {
   constructor (headers) {
     const parent = readTraceparent(headers.traceparent) || readTraceparent(headers['elastic-apm-traceparent'])
     if (parent) {
-      [this.trace, this.parent, this.sampled] = parent
+      const [trace, span, sampled] = parent
+      this.traceHigh = Id.of(trace.slice(0, 16))
+      this.traceLow = Id.of(trace.slice(16))
+      this.parent = Id.of(span)
+      this.sampled = sampled
       const state = headers.tracestate
       this.state = typeof state === 'string' && state.length <= TRACESTATE && state.trim() ? state : undefined
     } else {
-      this.trace = newId(16)
+      this.traceHigh = newId()
+      this.traceLow = newId()
       this.parent = undefined
       this.sampled = settings.sample_rate >= 1 || Math.random() < settings.sample_rate
       this.state = this.sampled ? settings.tracestate : 'es=s:0'
     }
-    this.id = newId(8)
+    this.id = newId()
     this.began = now()
     this.ended = 0
-    // Of a request by HTTP/1: itself, the peer, and whether the wire does not show it.
+    // Of a request by HTTP/1: itself and its response, its connection and its number on it, the peer, and whether the
+    // wire does not show it.
     this.request = undefined
+    this.response = undefined
+    this.connection = 0
+    this.number = 0
     this.port = undefined
     this.peer = undefined
     this.hidden = false
@@ -113,7 +148,9 @@ class Transaction {
   }
 
   // The `traceparent` for a call whose span has this id.
-  traceparent (id) { return `00-${this.trace}-${this.sampled ? id : this.id}-${this.sampled ? '01' : '00'}` }
+  traceparent (id) {
+    return `00-${this.traceHigh}${this.traceLow}-${this.sampled ? id : this.id}-${this.sampled ? '01' : '00'}`
+  }
 }
 
 // What a call carries, as names and values one after the other.

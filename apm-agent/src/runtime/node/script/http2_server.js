@@ -17,7 +17,7 @@ function serveHttp2 () {
         bug(error)
       }
       if (transaction === undefined) return Reflect.apply(original, this, arguments)
-      return run(transaction, () => Reflect.apply(original, this, arguments))
+      return applyIn(transaction, original, this, arguments)
     })
   }
 }
@@ -41,10 +41,7 @@ function receiveStream (stream, headers, rawHeaders) {
 
 // What a framework gets is made around the stream; but a secure server may serve HTTP/1 as well.
 function adoptStream (request, response) {
-  if (request instanceof http.IncomingMessage) {
-    count(request)
-    return receive(request, response)
-  }
+  if (request instanceof http.IncomingMessage) return receive(request, response)
   const transaction = streams.get(request.stream)
   if (transaction && !transactions.get(request)) {
     transactions.set(request, transaction)

@@ -18,7 +18,8 @@ const transactions = notes()
 const connections = notes()
 let connected = 0
 
-const ARRIVALS = new Set(['request', 'checkContinue', 'checkExpectation', 'upgrade'])
+// Other events of requests that arrive.
+const ARRIVALS = new Set(['checkContinue', 'checkExpectation', 'upgrade'])
 
 function serveHttp () {
   for (const { prototype } of [http.Server, https.Server]) {
@@ -26,9 +27,10 @@ function serveHttp () {
       if (!active) return Reflect.apply(original, this, arguments)
       let transaction
       try {
-        if (ARRIVALS.has(event)) {
+        if (event === 'request') {
+          transaction = receive(first, second)
+        } else if (ARRIVALS.has(event)) {
           count(first)
-          if (event === 'request') transaction = receive(first, second)
         } else if (event === 'connection') {
           connections.set(first, { number: ++connected, requests: 0 })
         }
@@ -36,7 +38,7 @@ function serveHttp () {
         bug(error)
       }
       if (transaction === undefined) return Reflect.apply(original, this, arguments)
-      return run(transaction, () => Reflect.apply(original, this, arguments))
+      return applyIn(transaction, original, this, arguments)
     })
   }
   patch(http.ServerResponse.prototype, 'emit', original => function (event) {
@@ -47,13 +49,14 @@ function serveHttp () {
   })
 }
 
-// Requests that were counted: one that is refused or goes to an upgrade counts as well, and may be emitted again.
+// Notes on requests that are no transactions yet, with their number: one that is refused or goes to an upgrade counts as
+// well, and may be emitted as a request after that.
 const counted = notes()
 
 function count (request) {
-  if (counted.get(request)) return
+  if (counted.get(request) || transactions.get(request)) return
   const connection = connections.get(request.socket)
-  counted.set(request, connection ? [connection.number, connection.requests++] : [0, 0])
+  if (connection) counted.set(request, { number: connection.requests++ })
 }
 
 // The transaction of a request, unless it has one: an application may emit a request again on another server.
@@ -62,24 +65,39 @@ function receive (request, response) {
   const transaction = new Transaction(request.headers)
   const { socket } = request
   transaction.request = request
+  transaction.response = response
+  const connection = connections.get(socket)
+  if (connection) {
+    const already = counted.get(request)
+    transaction.connection = connection.number
+    transaction.number = already ? already.number : connection.requests++
+  }
   transaction.hidden = settings.all_facts || socket.encrypted === true || request.httpVersionMajor > 1
   transaction.port = socket.remotePort
   transaction.peer = transaction.hidden ? socket.remoteAddress : undefined
   transactions.set(request, transaction)
-  transactions.set(response, transaction)
+  // It knows its request, and a note would make it another kind of object for what is compiled already.
+  if (response.req !== request) transactions.set(response, transaction)
   return transaction
 }
 
+function transactionOf (response) {
+  const { req } = response
+  const transaction = typeof req === 'object' && req !== null ? transactions.get(req) : undefined
+  return transaction && transaction.response === response ? transaction : transactions.get(response)
+}
+
 function answered (response) {
-  const transaction = transactions.get(response)
+  const transaction = transactionOf(response)
   if (!transaction || transaction.ended !== 0 || !transaction.request) return
   const { request } = transaction
   tellRequest(transaction, transaction.hidden ? () => factsOf(transaction, request, response) : undefined)
 }
 
 // The route as frameworks name it; some know it only when the request is over.
-function routeOf ({ route, routed }) {
-  return String(route || (routed && routed()) || '')
+function routeOf (transaction) {
+  const { route, routed } = transaction
+  return String(route || (routed && routed(transaction)) || '')
 }
 
 // `facts` gives what the wire does not show.
@@ -87,23 +105,22 @@ function tellRequest (transaction, facts) {
   transaction.ended = now()
   const { operation } = transaction
   const route = operation || routeOf(transaction)
-  const [connection, number] = (transaction.request && counted.get(transaction.request)) || [0, 0]
   const shown = facts && transaction.sampled ? within(facts()) : undefined
   begin(REQUEST, 80 + room(route) + (shown ? shown.bytes : 0))
   putTime(transaction.ended)
   putTime(transaction.began)
-  putId(transaction.trace, 16)
-  putId(transaction.id, 8)
-  putId(transaction.parent, 8)
+  putTrace(transaction)
+  putId(transaction.id)
+  putId(transaction.parent)
   putByte((transaction.sampled ? SAMPLED : 0) | (shown ? FACTS : 0) | (operation ? OPERATION : 0))
   putShort(transaction.port)
-  putInt(connection)
-  putInt(number)
+  putInt(transaction.connection)
+  putInt(transaction.number)
   putText(route)
   if (shown) putFacts(shown)
   end()
   // What was left running holds the transaction, and need not hold the request.
-  transaction.request = transaction.routed = undefined
+  transaction.request = transaction.response = transaction.routed = undefined
 }
 
 function factsOf ({ peer }, request, response) {

@@ -13,6 +13,7 @@ const SHORT = 256
 const LONG = 10240
 
 const buffer = Buffer.allocUnsafeSlow(CAPACITY)
+const view = new DataView(buffer.buffer, buffer.byteOffset, CAPACITY)
 let position = HEAD
 let begun = 0
 let records = 0
@@ -92,28 +93,54 @@ function begin (kind, bytes) {
 }
 
 function end () {
-  buffer.writeUInt16LE(position - begun - 2, begun)
+  view.setUint16(begun, position - begun - 2, true)
   records++
 }
 
-function putByte (value) { buffer[position++] = value }
-function putShort (value) { position = buffer.writeUInt16LE(value & 0xffff, position) }
-function putInt (value) { position = buffer.writeUInt32LE(value >>> 0, position) }
-function putNumber (value) { position = buffer.writeDoubleLE(value, position) }
+// What the compiler turns into stores. Functions of buffers that are not written in JavaScript cost more than a record.
+function putByte (value) { view.setUint8(position, value); position++ }
+function putShort (value) { view.setUint16(position, value, true); position += 2 }
+function putInt (value) { view.setUint32(position, value, true); position += 4 }
+function putNumber (value) { view.setFloat64(position, value, true); position += 8 }
 function putTime (value) { putNumber(value) }
 
-// An id in hexadecimal; undefined becomes zeros, which are no id.
-function putId (id, bytes) {
-  if (id) buffer.write(id, position, bytes, 'hex')
-  else buffer.fill(0, position, position + bytes)
-  position += bytes
+// An id's eight bytes; undefined becomes zeros, which are no id.
+function putId (id) {
+  view.setInt32(position, id ? id.high : 0)
+  view.setInt32(position + 4, id ? id.low : 0)
+  position += 8
 }
 
-// Whole characters only: `write` cuts between them.
+// The sixteen bytes of a transaction's trace, zeros without one.
+function putTrace (transaction) {
+  putId(transaction && transaction.traceHigh)
+  putId(transaction && transaction.traceLow)
+}
+
 function putText (text, most = SHORT) {
-  const written = text ? buffer.write(text, position + 2, Math.min(most, CAPACITY - position - 2), 'utf8') : 0
-  buffer.writeUInt16LE(written, position)
+  const written = text ? encode(text, Math.min(most, CAPACITY - position - 2)) : 0
+  view.setUint16(position, written, true)
   position += 2 + written
+}
+
+// Characters up to which a text is looked at one by one.
+const BRIEF = 64
+
+// Writes a text where its bytes belong, and gives their number.
+function encode (text, most) {
+  const { length } = text
+  const from = position + 2
+  if (length <= BRIEF && length <= most) {
+    let at = 0
+    for (; at < length; at++) {
+      const code = text.charCodeAt(at)
+      if (code > 0x7f) break
+      buffer[from + at] = code
+    }
+    if (at === length) return length
+  }
+  // Whole characters only: `write` cuts between them.
+  return buffer.write(text, from, most, 'utf8')
 }
 
 // Most bytes `putText` takes for a text.

@@ -13,7 +13,7 @@ class Span {
     this.library = library
     this.name = name
     this.transaction = transaction
-    this.id = newId(8)
+    this.id = newId()
     this.began = now()
     this.over = false
   }
@@ -40,7 +40,7 @@ function tellReceived (transaction, library, name, failed, attributes) {
   tellSpan({ library, name, id, began }, transaction, parent, failed ? FAILED | RECEIVED : RECEIVED, transaction.ended, attributes)
 }
 
-function tellSpan ({ library, name, id, began }, { trace, sampled }, parent, flags, over, attributes) {
+function tellSpan ({ library, name, id, began }, transaction, parent, flags, over, attributes) {
   let bytes = 80 + room(library) + room(name)
   let count = 0
   for (let i = 0; i < attributes.length; i += 2) {
@@ -52,10 +52,10 @@ function tellSpan ({ library, name, id, began }, { trace, sampled }, parent, fla
   begin(SPAN, bytes)
   putTime(over)
   putTime(began)
-  putId(trace, 16)
-  putId(id, 8)
-  putId(parent, 8)
-  putByte(sampled ? flags : flags | UNRECORDED)
+  putTrace(transaction)
+  putId(id)
+  putId(parent)
+  putByte(transaction.sampled ? flags : flags | UNRECORDED)
   putText(library)
   putText(name)
   putByte(count)

@@ -5,19 +5,30 @@ libraries.push(
   { name: 'express', versions: [4, 4], files: { 'lib/router/layer.js': layer4 } },
   { name: 'express', package: 'router', versions: [2, 2], files: { 'lib/layer.js': layer5 } })
 
-function layer4 ({ prototype }) {
-  hook(prototype, 'handle_request', (layer, args) => enterLayer(layer, args, mountedAt4))
+function layer4 ({ prototype }) { patchLayer(prototype, 'handle_request', mountedAt4) }
+
+function layer5 ({ prototype }) { patchLayer(prototype, 'handleRequest', mountedAt5) }
+
+// Several for each request: nothing is put together that the compiler would have to take apart.
+function patchLayer (prototype, name, mountedAt) {
+  patch(prototype, name, original => function (request, response, next) {
+    let after = next
+    if (active) {
+      try { after = enterLayer(this, request, next, mountedAt) } catch (error) { bug(error) }
+    }
+    return Reflect.apply(original, this, [request, response, after])
+  })
 }
 
-function layer5 ({ prototype }) {
-  hook(prototype, 'handleRequest', (layer, args) => enterLayer(layer, args, mountedAt5))
-}
+// The mounts of a request that Express has and no router below it.
+const NOWHERE = []
 
-function enterLayer (layer, args, mountedAt) {
-  const [request, , next] = args
+// Gives what the layer is to call when it has done its part.
+function enterLayer (layer, request, next, mountedAt) {
   const transaction = transactions.get(request)
-  if (!transaction || transaction.ended !== 0 || typeof next !== 'function') return
-  const mounts = transaction.mounts || begins(transaction)
+  if (!transaction || transaction.ended !== 0 || typeof next !== 'function') return next
+  if (transaction.mounts === undefined) transaction.mounts = NOWHERE
+  const { mounts } = transaction
   const depth = mounts.length
   const base = depth ? mounts[depth - 1].base : ''
   if (layer.route) {
@@ -26,9 +37,9 @@ function enterLayer (layer, args, mountedAt) {
     transaction.route = 'static file'
   } else if (request.baseUrl.length > base.length) {
     // Under this layer the path begins later than above it.
-    mounts.push({ base: request.baseUrl, pattern: mountedAt(layer, request.baseUrl.slice(base.length), request.params) })
+    mount(transaction, request.baseUrl, mountedAt(layer, request.baseUrl.slice(base.length), request.params))
   }
-  args[2] = function (error) {
+  return function (error) {
     if (active) {
       try { leaveLayer(layer, transaction, depth, error) } catch (failure) { bug(failure) }
     }
@@ -37,15 +48,19 @@ function enterLayer (layer, args, mountedAt) {
 }
 
 // What is mounted somewhere and answers without a route is named by its mount.
-function begins (transaction) {
-  const mounts = []
-  transaction.mounts = mounts
-  transaction.routed = () => mountedBelow(mounts)
-  return mounts
+function mount (transaction, base, pattern) {
+  if (transaction.mounts === NOWHERE) {
+    transaction.mounts = []
+    transaction.routed = mountsOf
+  }
+  transaction.mounts.push({ base, pattern })
 }
 
+function mountsOf ({ mounts }) { return mountedBelow(mounts) }
+
 function leaveLayer (layer, transaction, depth, error) {
-  if (transaction.mounts.length > depth) transaction.mounts.length = depth
+  const { mounts } = transaction
+  if (mounts.length > depth) mounts.length = depth
   if (layer.name === 'serveStatic' && transaction.route === 'static file') transaction.route = undefined
   // These two words are none.
   if (error && error !== 'route' && error !== 'router') tellError(error, true, transaction)

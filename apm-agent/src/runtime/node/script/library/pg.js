@@ -30,10 +30,10 @@ function pgClient ({ prototype }) {
 
 // A callback that is told first whether it went well, in the context that gave it.
 function answering (callback, over) {
-  const bound = bind(callback)
+  const context = held()
   return function (error) {
     try { over(error || undefined) } catch (failure) { bug(failure) }
-    return Reflect.apply(bound, this, arguments)
+    return applyIn(context, callback, this, arguments)
   }
 }
 

@@ -1,0 +1,49 @@
+//! Calls that probes alone show.
+
+use super::*;
+use crate::event::Call;
+
+#[test]
+fn a_call_that_the_wire_does_not_show() {
+    let mut stage = Stage::named();
+    let instance = Arc::clone(&stage.instance);
+    stage.tracer.request_asked(PID, &instance, &Asked { request: 100, method: "GET".into(), ..Asked::default() }, 10);
+    let call = |call, owner| Call {
+        call,
+        owner,
+        scheme: "https".into(),
+        host: "shop.example".into(),
+        path: "/items/7".into(),
+        ..Call::default()
+    };
+    let end = |status, failed, sent| CallEnd { status, failed, sent, time: 20 };
+    // Nothing of the first was sent; the fourth's request is not known; the fifth goes on.
+    for (number, owner) in [(1, 100), (2, 100), (3, 100), (4, 0), (5, 100)] {
+        stage.tracer.call_begun(PID, &instance, &call(number, owner), Addresses::default(), 11);
+    }
+    for (number, end) in [(1, end(None, true, false)), (2, end(Some(200), true, true)), (3, end(None, true, true))] {
+        stage.tracer.call_ended((PID, number), end);
+    }
+    stage.tracer.call_ended((PID, 4), end(Some(404), false, true));
+    stage.tracer.call_ended((PID, 9), end(Some(200), false, true));
+    stage.tracer.request_answered((PID, 100), Some(200), false, 30);
+    stage.tracer.process_ended(PID, 0, &instance);
+    let mut transactions = Vec::new();
+    let mut spans = Vec::new();
+    for (_, document) in stage.tracer.take_documents() {
+        match document {
+            Document::Span(span) => spans.push(span),
+            Document::Transaction(transaction) => transactions.push(transaction.place.id),
+            other => panic!("{other:?}"),
+        }
+    }
+    let [alone, request] = transactions.as_slice() else { panic!("{transactions:?}") };
+    let told: Vec<_> = spans.iter().map(|span| (span.place.parent.unwrap(), span.outcome)).collect();
+    let expected = [(*alone, Outcome::Failure), (*request, Outcome::Success), (*request, Outcome::Failure)];
+    assert_eq!(told, expected);
+    let http = spans[0].http.as_ref().expect("a call");
+    assert_eq!((http.url.as_str(), http.method.as_str()), ("https://shop.example/items/7", "GET"));
+    let counters = stage.tracer.counters;
+    assert_eq!((counters.calls_hidden, counters.unfinished), (3, 1));
+    assert_eq!(stage.tracer.open(), (0, 0), "nothing is left open");
+}

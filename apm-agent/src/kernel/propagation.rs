@@ -1,0 +1,141 @@
+//! Puts the place in the trace into calls that leave selected processes: programs at the sockets these open.
+//!
+//! Nothing is pinned: with our descriptors the programs go, and the kernel gives the sockets their own functions back.
+
+mod self_test;
+
+use std::{ops::Range, sync::Mutex};
+
+use anyhow::Context as _;
+use apm_common::propagation::Propagation;
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, MapData, SockHash},
+    programs::{CgroupAttachMode, SkMsg, SockOps},
+};
+
+use super::{
+    Kernel, KernelFailure,
+    load::{call_wanted, chain, held},
+    tools::cgroups,
+};
+
+/// Names in the BPF object.
+const JOIN: &str = "join";
+const CARRY: &str = "carry";
+
+#[repr(transparent)]
+#[derive(Clone, Copy)]
+struct PodPropagation(Propagation);
+// SAFETY: `Propagation` is `repr(C)`, without padding, and made of integers only.
+unsafe impl Pod for PodPropagation {}
+
+/// What is written into calls, and of whom.
+pub(super) struct Carriers {
+    rules: Array<MapData, PodPropagation>,
+    processes: HashMap<MapData, u32, [u64; 2]>,
+    sockets: SockHash<MapData, u64>,
+    /// What is to be written from the first process on.
+    wanted: Option<Propagation>,
+    is_on: bool,
+}
+
+impl Carriers {
+    /// None, as yet.
+    pub(super) fn take(programs: &mut Ebpf) -> Result<Self, KernelFailure> {
+        let mut take = |name: &str| {
+            programs.take_map(name).ok_or_else(|| KernelFailure::Load(format!("the BPF object has no map `{name}`")))
+        };
+        let wrong = |error: aya::maps::MapError| KernelFailure::Load(chain(&error));
+        Ok(Self {
+            rules: Array::try_from(take("PROPAGATION")?).map_err(wrong)?,
+            processes: HashMap::try_from(take("CARRYING")?).map_err(wrong)?,
+            sockets: SockHash::try_from(take("CARRIERS")?).map_err(wrong)?,
+            wanted: None,
+            is_on: false,
+        })
+    }
+
+    /// Names of the programs that are loaded.
+    pub(super) fn programs(&self) -> &'static [&'static str] {
+        if self.is_on { &[JOIN, CARRY] } else { &[] }
+    }
+
+    fn attach(&mut self, programs: &Mutex<Ebpf>) -> Result<(), anyhow::Error> {
+        let mut programs = held(programs);
+        let carry: &mut SkMsg = programs.program_mut(CARRY).context("not in the BPF object")?.try_into()?;
+        carry.load()?;
+        carry.attach(self.sockets.fd())?;
+        let join: &mut SockOps = programs.program_mut(JOIN).context("not in the BPF object")?.try_into()?;
+        join.load()?;
+        join.attach(cgroups().context("cgroup v2")?, CgroupAttachMode::Single)?;
+        Ok(())
+    }
+
+    fn detach(&mut self, programs: &Mutex<Ebpf>) {
+        let mut programs = held(programs);
+        if let Some(Ok(join)) = programs.program_mut(JOIN).map(<&mut SockOps>::try_from) {
+            let _ = join.unload();
+        }
+        if let Some(Ok(carry)) = programs.program_mut(CARRY).map(<&mut SkMsg>::try_from) {
+            let _ = carry.unload();
+        }
+    }
+
+    fn set(&mut self, rules: Propagation) -> Result<(), anyhow::Error> {
+        Ok(self.rules.set(0, PodPropagation(rules), 0)?)
+    }
+}
+
+impl Kernel {
+    /// From now on the place in the trace can go along with calls, written as `rules` say.
+    pub fn propagate(&mut self, rules: Propagation) {
+        self.carriers.wanted = Some(rules);
+    }
+
+    /// The place in the trace goes along with the HTTP/1 calls of this process, on connections that its code between two
+    /// addresses opens from now on.
+    /// The first time it is shown before that this works here: that what arrives is what was sent, and the lines. False:
+    /// nothing was asked for.
+    ///
+    /// # Errors
+    /// Why it cannot be; nothing is left attached then, and later processes are told that nothing was asked for.
+    pub fn carry_for(&mut self, pid: u32, code: Range<u64>) -> Result<bool, KernelFailure> {
+        if let Some(rules) = self.carriers.wanted.take() {
+            self.begin_to_carry(rules)?;
+        }
+        if self.carriers.is_on {
+            let full = |error: aya::maps::MapError| KernelFailure::Load(chain(&error));
+            self.carriers.processes.insert(pid, [code.start, code.end], 0).map_err(full)?;
+        }
+        Ok(self.carriers.is_on)
+    }
+
+    fn begin_to_carry(&mut self, rules: Propagation) -> Result<(), KernelFailure> {
+        let begun = self.carriers.set(rules).and_then(|()| self.carriers.attach(&self.programs));
+        let tried =
+            begun.map_err(|error| KernelFailure::Load(chain(error.as_ref()))).and_then(|()| self_test::run(self));
+        self.carriers.is_on = tried.is_ok();
+        if tried.is_err() {
+            self.carriers.detach(&self.programs);
+            let _ = self.carriers.set(Propagation::OFF);
+        }
+        tried
+    }
+
+    /// Not any more with those on connections that the process opens from now on.
+    pub fn carry_no_more_for(&mut self, pid: u32) {
+        let _ = self.carriers.processes.remove(&pid);
+    }
+
+    /// What is sent on this connection need not come by.
+    pub fn carry_no_more_on(&mut self, connection: u64) {
+        let _ = self.carriers.sockets.remove(&connection);
+    }
+
+    /// The next bytes on a connection of ours are a call into which lines of zeros are to be written.
+    fn expect_call(&mut self, connection: u64) -> Result<(), KernelFailure> {
+        let entered = self.connections.insert(connection, call_wanted(), 0);
+        entered.map_err(|error| KernelFailure::Load(chain(&error)))
+    }
+}

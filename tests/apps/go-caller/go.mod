@@ -1,0 +1,3 @@
+module apm-agent/tests/apps/go-caller
+
+go 1.24
