@@ -73,7 +73,12 @@ pub fn start_with_elastic(prefix: &[&str], database: &Postgres, decoder: &Decode
         ("ELASTIC_APM_CLOUD_PROVIDER", "none"),
         ("ELASTIC_APM_CENTRAL_CONFIG", "false"),
     ];
-    run(Command::new(go::compile("go-web", Build::Elastic)?), &variables, prefix, (Driver::Pq, &database.connection_string()))
+    run(
+        Command::new(go::compile("go-web", Build::Elastic)?),
+        &variables,
+        prefix,
+        (Driver::Pq, &database.connection_string()),
+    )
 }
 
 fn run(

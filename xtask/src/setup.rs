@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{debian, shell, tree};
 
 /// Servers, clients and compilers of the tests.
-const PACKAGES: [&str; 17] = [
+const PACKAGES: [&str; 18] = [
     "postgresql",
     "postgresql-client",
     "mariadb-server",
@@ -25,6 +25,7 @@ const PACKAGES: [&str; 17] = [
     "libsqlite3-dev",
     "bpftool",
     "curl",
+    "openssl",
 ];
 
 /// Where the offline .NET is handed to us: in a folder beside the repository, or beside a folder it lies in.

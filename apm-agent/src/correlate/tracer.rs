@@ -65,6 +65,13 @@ pub struct Party<'a> {
     pub carried: Option<(Nanos, Carried)>,
 }
 
+impl<'a> Party<'a> {
+    /// On a connection that is made up, for what no wire shows.
+    fn unseen(connection: u64, pid: u32, instance: &'a Arc<ServiceInstance>, addresses: &'a Addresses) -> Self {
+        Self { connection, pid, instance, addresses, whole: true, carried: None }
+    }
+}
+
 /// A call under way.
 struct OpenCall {
     parent: Option<Parent>,

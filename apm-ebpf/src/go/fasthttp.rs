@@ -55,6 +55,8 @@ pub fn go_fasthttp_handled(ctx: ProbeContext) -> u32 {
         && let Some(known) = hit.known()
     {
         done(&hit, known, 0, 0);
+        // The next request on this goroutine may come on another connection.
+        hit.forget();
     }
     0
 }

@@ -30,7 +30,8 @@ fn calling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
     let layout = &hit.layout.http2;
     let (stream, request) = (probed(ctx, Register::Ax), probed(ctx, Register::Bx));
-    let by_context = request_of(&hit, member(stream, layout.stream_ctx)?);
+    // This goroutine sees to the stream alone: it handles no request.
+    let by_context = request_of(&hit, (0, 0), member(stream, layout.stream_ctx)?);
     let owner = if by_context != 0 { by_context } else { handled_by_caller(&hit, probed(ctx, Register::R14)) };
     let connection = connection(&hit, stream).map_or(0, |socket| socket.inode);
     let url: u64 = member(request, layout.request_url)?;

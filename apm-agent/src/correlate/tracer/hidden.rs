@@ -39,8 +39,7 @@ impl Tracer {
         // No thread is evidence of anything in Go.
         let opened = Stamp { time, mark: Mark { polled: true, ..Mark::default() }.pack() };
         let addresses = addresses(asked);
-        let party =
-            Party { connection: key.connection, pid, instance, addresses: &addresses, whole: true, carried: None };
+        let party = Party::unseen(key.connection, pid, instance, &addresses);
         self.request_opened(&party, key.serial, opened);
         if self.requests.get(key).is_none() {
             // Too many are open; counted.
@@ -55,14 +54,7 @@ impl Tracer {
     /// Such a request has been handled.
     pub fn request_answered(&mut self, name: Name, status: Option<u16>, failed: bool, time: Nanos) {
         let Some(Hidden { instance, addresses, http, opened }) = self.hidden.remove(&name) else { return };
-        let party = Party {
-            connection: connection(name),
-            pid: name.0,
-            instance: &instance,
-            addresses: &addresses,
-            whole: true,
-            carried: None,
-        };
+        let party = Party::unseen(connection(name), name.0, &instance, &addresses);
         let exchange = Exchange {
             serial: 0,
             opened,

@@ -95,7 +95,7 @@ impl Tracer {
 }
 
 fn party<'a>(name: Name, instance: &'a Arc<ServiceInstance>, addresses: &'a Addresses) -> Party<'a> {
-    Party { connection: key(name).connection, pid: name.0, instance, addresses, whole: true, carried: None }
+    Party::unseen(key(name).connection, name.0, instance, addresses)
 }
 
 fn http(call: &Call) -> Http {

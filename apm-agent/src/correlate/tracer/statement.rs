@@ -91,7 +91,7 @@ impl Tracer {
 }
 
 fn party<'a>(name: Name, instance: &'a Arc<ServiceInstance>, addresses: &'a Addresses) -> Party<'a> {
-    Party { connection: connection(name), pid: name.0, instance, addresses, whole: true, carried: None }
+    Party::unseen(connection(name), name.0, instance, addresses)
 }
 
 /// What is not known of an error is said by its type.

@@ -48,10 +48,15 @@ pub struct Placed {
 /// What all hooks come to in a binary, those left out that are for what it has not.
 pub fn places(binary: &GoBinary) -> Vec<Placed> {
     let placed = |hook: &Hook| {
-        let probes = sites(binary, hook)?.map(|sites| sites.len());
+        let probes = match sites(binary, hook)? {
+            Ok(_) if hook.part == Part::Ancestry => Err("a guess that `--go-ancestry` turns on"),
+            found => found.map(|sites| sites.len()),
+        };
         Some(Placed { function: hook.function, group: group::of(hook), probes })
     };
-    HOOKS.iter().filter_map(placed).collect()
+    let has_sqlite = sqlite::layout(binary, 0) != GoSqlite::NONE;
+    let statements = sqlite::TEXTS.iter().chain(sqlite::STATEMENTS.iter().flatten()).filter(|_| has_sqlite);
+    HOOKS.iter().chain(statements).filter_map(placed).collect()
 }
 
 impl Plan {
@@ -105,7 +110,7 @@ impl Plan {
     }
 
     fn place(&mut self, binary: &GoBinary, part: Part) {
-        HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
+        of(part).for_each(|hook| self.place_one(binary, hook));
     }
 
     /// Beginning and end of requests; false: one is missing, and so neither is probed.
@@ -124,11 +129,7 @@ impl Plan {
     fn place_statements(&mut self, binary: &GoBinary) {
         sqlite::TEXTS.iter().for_each(|hook| self.place_one(binary, hook));
         for both in &sqlite::STATEMENTS {
-            let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
-            both.iter().for_each(|hook| self.place_one(binary, hook));
-            if self.left_out.len() > left_out {
-                self.probes.probes.truncate(probes);
-            }
+            self.place_whole(binary, both);
         }
     }
 
@@ -156,23 +157,21 @@ impl Plan {
     /// Calls over TLS and HTTP/2.
     fn place_outgoing(&mut self, binary: &GoBinary, bias: u64) {
         if let Some(layout) = outgoing::tls(binary, bias)
-            && self.place_whole(binary, Part::PlainText, |_| true)
+            && self.place_whole(binary, of(Part::PlainText))
         {
             self.probes.layout.tls = layout;
         }
         if let Some((layout, packages)) = outgoing::http2(binary)
-            && self.place_whole(binary, Part::Http2Calls, |hook| packages.contains(&hook.package()))
+            && self.place_whole(binary, of(Part::Http2Calls).filter(|hook| packages.contains(&hook.package())))
         {
             self.probes.layout.http2 = layout;
         }
     }
 
     /// Hooks of which some without the others would be worse than nothing: all of those wanted, or none.
-    fn place_whole(&mut self, binary: &GoBinary, part: Part, wanted: impl Fn(&Hook) -> bool) -> bool {
+    fn place_whole<'a>(&mut self, binary: &GoBinary, hooks: impl IntoIterator<Item = &'a Hook>) -> bool {
         let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
-        for hook in HOOKS.iter().filter(|hook| hook.part == part && wanted(hook)) {
-            self.place_one(binary, hook);
-        }
+        hooks.into_iter().for_each(|hook| self.place_one(binary, hook));
         let is_whole = self.left_out.len() == left_out;
         if !is_whole {
             self.probes.probes.truncate(probes);
@@ -193,6 +192,11 @@ impl Plan {
             Some(Err(reason)) => self.left_out.push((hook.function, reason)),
         }
     }
+}
+
+/// The hooks of a part.
+fn of(part: Part) -> impl Iterator<Item = &'static Hook> {
+    HOOKS.iter().filter(move |hook| hook.part == part)
 }
 
 /// Where the probes of a hook go, or why nowhere; `None`: the binary has not what it is for.

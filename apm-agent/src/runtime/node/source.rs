@@ -29,6 +29,9 @@ const LONGEST_LINE: usize = 300;
 const LARGEST: usize = 1 << 20;
 const LARGEST_BUNDLE: u64 = 8 << 20;
 
+/// Bytes of files and maps after which none is kept any longer.
+const MOST_HELD: usize = 16 << 20;
+
 /// Most files that are kept, and most frames of one stack that are looked up.
 const MOST_FILES: usize = 16;
 const MOST_FRAMES: usize = 50;
@@ -47,6 +50,8 @@ pub(super) struct Sources<'a> {
     user: Option<u32>,
     /// Files by their paths.
     files: HashMap<String, Known>,
+    /// Bytes of them.
+    held: usize,
 }
 
 /// A file that was looked for.
@@ -66,6 +71,7 @@ impl<'a> Sources<'a> {
             folder: process.folder().unwrap_or_default(),
             user: user(process),
             files: HashMap::new(),
+            held: 0,
         }
     }
 
@@ -104,16 +110,26 @@ impl<'a> Sources<'a> {
     }
 
     fn known(&mut self, path: &str) -> &Known {
-        if self.files.len() >= MOST_FILES && !self.files.contains_key(path) {
-            self.files.clear();
+        if !self.files.contains_key(path) {
+            if self.files.len() >= MOST_FILES || self.held >= MOST_HELD {
+                self.files.clear();
+                self.held = 0;
+            }
+            let reader = self.root.as_ref().zip(self.user).map(|(root, user)| Reader { root, user });
+            let known = reader.map(|reader| Known::read(&reader, Path::new(path))).unwrap_or_default();
+            self.held += known.bytes();
+            self.files.insert(path.to_owned(), known);
         }
-        let (root, user) = (self.root.as_ref(), self.user);
-        let read = || Some(Known::read(&Reader { root: root?, user: user? }, Path::new(path)));
-        self.files.entry(path.to_owned()).or_insert_with(|| read().unwrap_or_default())
+        self.files.entry(path.to_owned()).or_default()
     }
 }
 
 impl Known {
+    fn bytes(&self) -> usize {
+        let text = self.text.as_ref().map_or(0, String::len);
+        text + self.map.as_ref().map_or(0, |(_, map)| map.bytes())
+    }
+
     fn read(reader: &Reader, path: &Path) -> Self {
         let Some(text) = reader.read(path, &KINDS) else { return Self::default() };
         let map = Self::map(reader, path, &text);

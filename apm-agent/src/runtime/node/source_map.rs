@@ -68,6 +68,12 @@ impl SourceMap {
         (!map.mappings.is_empty()).then_some(map)
     }
 
+    /// Bytes of its texts.
+    pub(super) fn bytes(&self) -> usize {
+        let texts = self.sources.iter().chain(&self.sources_content).flatten();
+        self.mappings.len() + texts.map(String::len).sum::<usize>()
+    }
+
     /// Where a place comes from; `line` and `column` count from 1.
     pub(super) fn original(&self, line: u32, column: u32) -> Option<Original<'_>> {
         let found = find(&self.mappings, line.checked_sub(1)?, column.checked_sub(1)?)?;
