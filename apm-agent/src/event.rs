@@ -12,7 +12,7 @@ use apm_common::{
     limits::{PANIC_FRAMES, VALUE_TEXT_BYTES, VALUE_WORDS},
 };
 
-use crate::build::destination::Endpoint;
+use crate::{build::destination::Endpoint, exchange::Grpc};
 
 /// Start of a record: when, who, what.
 pub type Header = wire::EventHeader;
@@ -57,9 +57,20 @@ pub enum Event<'a> {
         request: u64,
         /// Status, when it is known.
         status: Option<u16>,
+        /// What gRPC says of it, if it is one of its.
+        grpc: Option<Grpc>,
         /// The handler panicked.
         failed: bool,
     },
+    /// A gRPC call begins.
+    Calling {
+        /// Names the call in its process.
+        call: u64,
+        /// For this request.
+        request: u64,
+    },
+    /// A gRPC call is over.
+    Called(Box<GrpcCall>),
     /// The handler of a request gave an error back.
     Failed {
         /// As above.
@@ -131,6 +142,8 @@ pub struct Asked {
     pub over_tls: bool,
     /// It came over HTTP/2.
     pub is_http2: bool,
+    /// gRPC handles it: the path names the method.
+    pub is_grpc: bool,
     /// Method.
     pub method: String,
     /// Path.
@@ -147,6 +160,27 @@ pub struct Asked {
     pub elastic_traceparent: String,
     /// Header `tracestate`.
     pub tracestate: String,
+}
+
+/// A gRPC call that is over ([`wire::CalledBody`]).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrpcCall {
+    /// Names the call in its process.
+    pub call: u64,
+    /// The request for which it was made; 0: none, or not certain.
+    pub request: u64,
+    /// When it began, `CLOCK_MONOTONIC` nanoseconds.
+    pub started: u64,
+    /// It went over TLS.
+    pub over_tls: bool,
+    /// `google.rpc.Code`; `None`: an error of which none is known.
+    pub code: Option<u32>,
+    /// Method, for example `/shop.Shop/Order`.
+    pub method: String,
+    /// Whom it was meant for, by the caller's word.
+    pub host: String,
+    /// The peer.
+    pub remote: Endpoint,
 }
 
 /// A goroutine that panics.
@@ -260,11 +294,9 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
         }
         kind::WRITTEN => Event::Written { batch: reader.0.get(..usize::try_from(header.len).ok()?)? },
         kind::ASKED => Event::Asked(Box::new(asked(header.flags, &mut reader)?)),
-        kind::ANSWERED => Event::Answered {
-            request: reader.u64()?,
-            status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
-            failed: header.flags & wire::ANSWERED_FAILED != 0,
-        },
+        kind::ANSWERED => answered(header.flags, reader.u64()?, reader.u64()?),
+        kind::CALLING => Event::Calling { call: reader.u64()?, request: reader.u64()? },
+        kind::CALLED => Event::Called(Box::new(grpc_call(header.flags, &mut reader)?)),
         kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },
         kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
         kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
@@ -285,22 +317,67 @@ fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {
         request: reader.u64()?,
         over_tls: flags & wire::ASKED_TLS != 0,
         is_http2: flags & wire::ASKED_HTTP2 != 0,
+        is_grpc: flags & wire::ASKED_GRPC != 0,
         method: text::<16>(reader)?,
         path: text::<512>(reader)?,
         query: text::<512>(reader)?,
         host: text::<128>(reader)?,
-        remote: text::<64>(reader)?,
+        remote: match flags & wire::ASKED_GRPC {
+            0 => text::<64>(reader)?,
+            _ => peer::<64>(reader)?.to_string(),
+        },
         traceparent: text::<64>(reader)?,
         elastic_traceparent: text::<64>(reader)?,
         tracestate: text::<512>(reader)?,
     })
 }
 
-/// A [`wire::Text`].
+fn answered<'a>(flags: u16, request: u64, status: u64) -> Event<'a> {
+    let failed = flags & wire::ANSWERED_FAILED != 0;
+    match flags & wire::ANSWERED_GRPC {
+        0 => {
+            let status = u16::try_from(status).ok().filter(|status| *status > 0);
+            Event::Answered { request, status, grpc: None, failed }
+        }
+        _ => Event::Answered { request, status: None, grpc: Some(Grpc { code: u32::try_from(status).ok() }), failed },
+    }
+}
+
+fn grpc_call(flags: u16, reader: &mut Reader<'_>) -> Option<GrpcCall> {
+    Some(GrpcCall {
+        call: reader.u64()?,
+        request: reader.u64()?,
+        started: reader.u64()?,
+        over_tls: flags & wire::CALLED_TLS != 0,
+        code: u32::try_from(reader.u64()?).ok(),
+        method: text::<256>(reader)?,
+        host: text::<128>(reader)?,
+        remote: peer::<24>(reader)?,
+    })
+}
+
+/// A [`wire::Text`] that is one.
 fn text<const N: usize>(reader: &mut Reader<'_>) -> Option<String> {
+    bytes::<N>(reader)
+        .map(|(bytes, length)| String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned())
+}
+
+/// A [`wire::Text`] that is the address of a peer ([`wire::CalledBody::remote`]).
+fn peer<const N: usize>(reader: &mut Reader<'_>) -> Option<Endpoint> {
+    let (bytes, length) = bytes::<N>(reader)?;
+    let mut reader = Reader(bytes.get(..length)?);
+    let Some(port) = reader.u16() else { return Some(Endpoint::Unknown) };
+    let address: IpAddr = match reader.0.len() {
+        4 => Ipv4Addr::from(reader.take::<4>()?).into(),
+        _ => Ipv6Addr::from(reader.take::<16>()?).to_canonical(),
+    };
+    Some(Endpoint::Ip(SocketAddr::new(address, port)))
+}
+
+/// The bytes of a [`wire::Text`], and how many of them count.
+fn bytes<const N: usize>(reader: &mut Reader<'_>) -> Option<([u8; N], usize)> {
     let length = usize::try_from(reader.u64()?).ok()?;
-    let bytes = reader.take::<N>()?;
-    Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
+    (length <= N).then_some((reader.take::<N>()?, length))
 }
 
 fn panic<'a>(reader: &mut Reader<'a>) -> Option<Panic<'a>> {

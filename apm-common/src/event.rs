@@ -39,6 +39,10 @@ pub mod kind {
     pub const ASKED: u16 = 15;
     /// It has handled it: [`AnsweredBody`](super::AnsweredBody).
     pub const ANSWERED: u16 = 16;
+    /// A gRPC call begins for a request: [`CallingBody`](super::CallingBody).
+    pub const CALLING: u16 = 17;
+    /// A gRPC call is over: [`CalledBody`](super::CalledBody).
+    pub const CALLED: u16 = 18;
 }
 
 /// Start of every record.
@@ -205,6 +209,9 @@ pub const ASKED_TLS: u16 = 1;
 /// The request came over HTTP/2.
 pub const ASKED_HTTP2: u16 = 2;
 
+/// The request is one of gRPC: its path is the method, and its peer an address ([`CalledBody::remote`]), not a text.
+pub const ASKED_GRPC: u16 = 4;
+
 /// A text of at most `N` bytes; a longer one is cut.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,6 +248,11 @@ pub struct AskedBody {
 
 /// The handler of a request gave up: it panicked.
 pub const ANSWERED_FAILED: u16 = 1;
+/// The status is one of gRPC. Of a request that came over `net/http` ([`ROUTER_GRPC`]) that tells the end, too.
+pub const ANSWERED_GRPC: u16 = 2;
+
+/// Status of gRPC that is not known.
+pub const NO_CODE: u64 = u64::MAX;
 
 /// The end of such a request.
 #[repr(C)]
@@ -248,8 +260,41 @@ pub const ANSWERED_FAILED: u16 = 1;
 pub struct AnsweredBody {
     /// As in [`HandleBody::request`].
     pub request: u64,
-    /// Status; 0: not known.
+    /// Status; 0: not known. Of gRPC `google.rpc.Code`, or [`NO_CODE`].
     pub status: u64,
+}
+
+/// A gRPC call that begins.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallingBody {
+    /// Names the call as [`HandleBody::request`] does requests.
+    pub call: u64,
+    /// For which request, as in [`HandleBody::request`].
+    pub request: u64,
+}
+
+/// The call went over TLS.
+pub const CALLED_TLS: u16 = 1;
+
+/// A gRPC call that is over.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CalledBody {
+    /// As in [`CallingBody::call`].
+    pub call: u64,
+    /// As in [`CallingBody::request`]; 0: none, or not certain.
+    pub request: u64,
+    /// `CLOCK_MONOTONIC` nanoseconds when it began.
+    pub started: u64,
+    /// `google.rpc.Code`; [`NO_CODE`]: an error of which none is known.
+    pub code: u64,
+    /// Method, for example `/shop.Shop/Order`.
+    pub method: Text<256>,
+    /// Whom it was meant for.
+    pub host: Text<128>,
+    /// The peer: port in host byte order, then 4 or 16 bytes of its IP address; empty: not known.
+    pub remote: Text<24>,
 }
 
 /// The pattern is one of Go's `ServeMux`: `[METHOD ][HOST]/[PATH]`.
@@ -260,6 +305,8 @@ pub const ROUTER_PLAIN: u32 = 2;
 pub const ROUTER_GORILLA: u32 = 3;
 /// The pattern is a part of one of chi: each router in a router adds its own.
 pub const ROUTER_CHI: u32 = 4;
+/// The pattern is a method of gRPC, which answers a request of `net/http`.
+pub const ROUTER_GRPC: u32 = 5;
 
 /// A request's route, as the program declared it.
 #[repr(C)]
@@ -362,6 +409,8 @@ const _: () = {
     assert!(size_of::<FailedBody>() == 568);
     assert!(size_of::<AskedBody>() == 1944);
     assert!(size_of::<AnsweredBody>() == 16);
+    assert!(size_of::<CallingBody>() == 16);
+    assert!(size_of::<CalledBody>() == 464);
     assert!(size_of::<RecoveredBody>() == 16);
     assert!(size_of::<ProcessEntry>() == 16);
 };

@@ -118,9 +118,14 @@ pub struct Goroutine {
     pub router_kind: u32,
     /// 1: its route was told.
     pub router_told: u32,
-    /// 1: the wire does not show the request it handles.
+    /// 0: the wire shows the request it handles; else [`HIDDEN_HTTP`] or [`HIDDEN_GRPC`].
     pub is_hidden: u64,
 }
+
+/// `net/http` handles it.
+pub const HIDDEN_HTTP: u64 = 1;
+/// gRPC handles it.
+pub const HIDDEN_GRPC: u64 = 2;
 
 impl Goroutine {
     /// About nothing.
@@ -140,6 +145,24 @@ impl Goroutine {
 /// a request's handling ends, else displaced. About 2 MiB.
 #[map]
 pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// A gRPC call under way.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoRpc {
+    /// Its name.
+    pub call: u64,
+    /// The request it is made for; 0: none.
+    pub request: u64,
+    /// `CLOCK_MONOTONIC` nanoseconds when it began.
+    pub started: u64,
+    /// Address of its context.
+    pub context: u64,
+}
+
+/// gRPC calls under way. Key: address of the `clientStream`. Removed when it is over, else displaced. About 1.5 MiB.
+#[map]
+pub static GO_RPCS: LruHashMap<GoKey, GoRpc> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
 /// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
 #[map]

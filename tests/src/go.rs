@@ -31,6 +31,8 @@ pub enum Build {
     Race,
     /// By another version of Go, such as `go1.22.12`.
     Version(&'static str),
+    /// By another version of Go, with the older libraries of the app's `old.mod`.
+    Older(&'static str),
 }
 
 /// Builds a program of `tests/apps`.
@@ -44,6 +46,7 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
         Build::Race => (format!("{app}-race"), "exe", "local", "."),
         // Go 1.19 does not find the package of a folder when another Go runs it.
         Build::Version(version) => (format!("{app}-{version}"), "exe", version, "main.go"),
+        Build::Older(version) => (format!("{app}-older-{version}"), "exe", version, "main.go"),
     };
     let program = place::build()?.join(name);
     let mut command = Command::new("go");
@@ -51,6 +54,9 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
     command.current_dir(place::app(app)).env("GOTOOLCHAIN", version).args(arguments);
     if build == Build::Race {
         command.arg("-race").env("CGO_ENABLED", "1");
+    }
+    if matches!(build, Build::Older(_)) {
+        command.arg("-modfile=old.mod");
     }
     let mut child = Child::start("go build", command.arg("-o").arg(&program).arg(source))?;
     let status = child.wait_for_end(LONGEST_BUILD)?;

@@ -1,6 +1,7 @@
 //! Gives exchanges their place in a trace and turns them into documents.
 
 mod call;
+mod grpc;
 mod hidden;
 mod logged;
 mod named;
@@ -31,6 +32,7 @@ use crate::{
         destination::{Addresses, Endpoint},
         failure,
         naming::Named,
+        outcome,
         rules::Rules,
         span::{self},
         transaction,
@@ -142,6 +144,7 @@ pub struct Tracer {
     bridged: HashMap<u32, Bridged>,
     panics: Panics,
     hidden: HashMap<Name, Hidden>,
+    grpc_calls: HashMap<Name, Parent>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -161,6 +164,7 @@ impl Tracer {
             bridged: HashMap::new(),
             panics: Panics::default(),
             hidden: HashMap::new(),
+            grpc_calls: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }
@@ -319,7 +323,7 @@ impl Tracer {
             self.publish_span(&instance, span);
         }
         errors.splice(..0, std::mem::take(&mut request.errors));
-        let is_failed = http.status.is_some_and(|status| status >= 500);
+        let is_failed = outcome::of_http_server(&exchange, &http) == Outcome::Failure;
         let parts = transaction::from_http(&exchange, http, named, &addresses, &self.rules);
         let start = self.clock.epoch(exchange.opened.time);
         let mut document = parts.into_transaction(request.place, start, duration(&exchange));

@@ -30,6 +30,7 @@ pub enum Seen {
     GaveError(u64),
     Asked(u64),
     Answered(u64),
+    GrpcCall(u64),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -61,6 +62,8 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::Asked(asked) => Seen::Asked(asked.request),
         Event::Answered { request, .. } => Seen::Answered(request),
         Event::Failed { request, .. } => Seen::GaveError(request),
+        Event::Calling { call, .. } => Seen::GrpcCall(call),
+        Event::Called(ended) => Seen::GrpcCall(ended.call),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {

@@ -33,7 +33,7 @@ fn registered(hit: &Hit, address: u64) -> Option<u64> {
 
 /// The context that this one was made from.
 #[inline(always)]
-fn above(hit: &Hit, table: u64, address: u64) -> Option<[u64; 2]> {
+pub fn above(hit: &Hit, table: u64, address: u64) -> Option<[u64; 2]> {
     let kind: u64 = member(table, ITAB_TYPE)?;
     let offset = GO_CONTEXT_TYPES.get_ptr(hit.key(kind))?;
     // SAFETY: as above.

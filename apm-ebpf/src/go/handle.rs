@@ -9,7 +9,7 @@ use super::{
     member,
 };
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine},
+    maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine, HIDDEN_HTTP},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
@@ -21,7 +21,7 @@ const TIME_BITS: u64 = 24;
 /// Names a request within its process: a goroutine handles one request at a time, in no less than a microsecond. Numbers
 /// come again after 17 seconds, but only on the same goroutine (or one of 131,072) and in the same microsecond of them.
 #[inline(always)]
-fn number(goroutine: u64) -> u64 {
+pub fn number(goroutine: u64) -> u64 {
     // SAFETY: no preconditions.
     let time = unsafe { bpf_ktime_get_ns() } >> 10;
     let number = (goroutine & ((1 << GOROUTINE_BITS) - 1)) << TIME_BITS | time & ((1 << TIME_BITS) - 1);
@@ -43,7 +43,8 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     let content = member(context, 0)?;
     let request = number(hit.goroutine);
     let way = way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked);
-    let goroutine = Goroutine { handles: request, context, is_hidden: way.is_hidden() as u64, ..Goroutine::NONE };
+    let is_hidden = if way.is_hidden() { HIDDEN_HTTP } else { 0 };
+    let goroutine = Goroutine { handles: request, context, is_hidden, ..Goroutine::NONE };
     GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?;
     GO_CONTEXTS.insert(hit.key(context), GoContext { request, content }, 0).ok()?;
     // One call, which is inlined: the verifier walks its loop each time it is there.

@@ -18,7 +18,10 @@ use crate::{
 
 mod call;
 mod context;
+mod grpc;
+mod grpc_call;
 mod handle;
+mod headers;
 mod hidden;
 mod panic;
 mod route;

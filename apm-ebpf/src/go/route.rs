@@ -8,9 +8,7 @@ use apm_common::{
     event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_PLAIN, ROUTER_SERVE_MUX, RouteBody, kind},
     limits::{GIN_ERRORS, ROUTE_BYTES, ROUTE_PARTS},
 };
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{Hit, member, value::tell_failure};
 use crate::{
@@ -193,7 +191,7 @@ fn tell_errors(hit: &Hit, request: u64, context: u64) -> Option<()> {
 
 /// Tells one part of a route. `None`: there is none, it is too long, or there is no room.
 #[inline(always)]
-fn tell((request, router, part): (u64, u32, u32), [address, length]: [u64; 2]) -> Option<()> {
+pub fn tell((request, router, part): (u64, u32, u32), [address, length]: [u64; 2]) -> Option<()> {
     if length == 0 || length > ROUTE_BYTES as u64 {
         return None;
     }

@@ -92,6 +92,7 @@ impl Tracer {
     /// Everything ends: nobody will say more.
     pub fn finish(&mut self) {
         self.forget_hidden(None);
+        self.forget_grpc_calls(None);
         let mut pids: Vec<u32> = self.bridged.keys().copied().collect();
         pids.sort_unstable();
         for pid in pids {

@@ -5,6 +5,8 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod grpc;
+mod headers;
 mod hidden;
 mod hook;
 mod layout;

@@ -1,16 +1,16 @@
 //! Which probes a Go program gets, and what the kernel programs must know of it.
 
 use apm_common::{
-    go::{GoHidden, GoLayout, GoRouters},
+    go::{GoGrpc, GoHeaders, GoHidden, GoLayout, GoRouters},
     settings::ABSENT,
 };
 
 use super::{
-    hidden,
+    grpc, headers, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
 };
 use crate::{
-    binary::go::{GoBinary, Price, Site},
+    binary::go::{Function, GoBinary, Price, Site},
     kernel::{GoProbes, Probe},
     process::Process,
 };
@@ -32,28 +32,23 @@ impl Plan {
     /// What of the binary cannot be found, without which nothing can be said.
     pub fn new(binary: &GoBinary, bias: u64, routes: bool) -> Result<Self, &'static str> {
         let layout = layout(binary, bias);
-        if [layout.g_goid, layout.g_m, layout.m_curg, layout.request_ctx].contains(&ABSENT) {
-            return Err(
-                "it does not use `net/http`, or its tables do not describe the types of run time and `net/http`",
-            );
+        if [layout.g_goid, layout.g_m, layout.m_curg].contains(&ABSENT) {
+            return Err("its tables do not describe the types of the run time");
         }
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
         };
-        plan.place(binary, Part::Requests);
-        if plan.probes.probes.len() < HOOKS.iter().filter(|hook| hook.part == Part::Requests).count() {
-            return Err("it has no HTTP server of `net/http` whose requests could be told apart");
+        let serves_http =
+            layout.request_ctx != ABSENT && plan.place_whole(binary, Part::Requests, &["go_handled", "go_handle"]);
+        if serves_http {
+            plan.place_http(binary, bias, routes);
         }
-        plan.place_hidden(binary, bias);
-        if routes {
-            plan.place(binary, Part::Routes);
+        let serves_grpc = plan.place_grpc(binary, bias);
+        if !serves_http && !serves_grpc {
+            return Err("it has no server of `net/http` or gRPC whose requests could be told apart");
         }
-        let before = plan.probes.probes.len();
-        plan.place(binary, Part::Routers);
-        if plan.probes.probes.len() > before {
-            plan.place_one(binary, &ANSWER);
-        }
+        plan.place_grpc_calls(binary, bias);
         plan.place(binary, Part::Calls);
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
@@ -65,8 +60,53 @@ impl Plan {
         HOOKS.iter().filter(|hook| hook.part == part).for_each(|hook| self.place_one(binary, hook));
     }
 
+    /// Places a part whose programs need each other: all of them, or none. Gives back whether it did.
+    fn place_whole(&mut self, binary: &GoBinary, part: Part, programs: &[&str]) -> bool {
+        let before = self.probes.probes.len();
+        self.place(binary, part);
+        let placed = self.probes.probes.get(before..).unwrap_or_default();
+        let is_whole = programs.iter().all(|program| placed.iter().any(|probe| probe.program == *program));
+        if !is_whole {
+            self.probes.probes.truncate(before);
+        }
+        is_whole
+    }
+
+    /// Besides their beginning and end, what else can be told of requests of `net/http`.
+    fn place_http(&mut self, binary: &GoBinary, bias: u64, routes: bool) {
+        self.place_hidden(binary, bias);
+        if routes {
+            self.place(binary, Part::Routes);
+        }
+        let before = self.probes.probes.len();
+        self.place(binary, Part::Routers);
+        if self.probes.probes.len() > before {
+            self.place_one(binary, &ANSWER);
+        }
+    }
+
+    fn place_grpc(&mut self, binary: &GoBinary, bias: u64) -> bool {
+        let Some(layout) = grpc::server(binary, bias) else { return false };
+        let programs = ["go_grpc_left", "go_grpc_status", "go_grpc_handle"];
+        let is_placed = self.place_whole(binary, Part::Grpc, &programs);
+        if is_placed {
+            self.probes.layout.grpc = layout;
+        }
+        is_placed
+    }
+
+    fn place_grpc_calls(&mut self, binary: &GoBinary, bias: u64) {
+        let Some(layout) = grpc::client(binary, bias, self.probes.layout.grpc) else { return };
+        if self.place_whole(binary, Part::GrpcCalls, &["go_grpc_called", "go_grpc_call"]) {
+            self.probes.layout.grpc = layout;
+        }
+    }
+
     /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
     fn place_hidden(&mut self, binary: &GoBinary, bias: u64) {
+        if self.probes.layout.headers == GoHeaders::NONE {
+            return;
+        }
         let Some(mut layout) = hidden::layout(binary, bias) else { return };
         let mut all_placed = |part| {
             let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
@@ -102,6 +142,10 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
     let found: Vec<Site> = match hook.place {
         Place::Entry => binary.site(&function).into_iter().collect(),
         Place::Call(callee) => binary.calls(&function, &binary.function(callee)?),
+        Place::CallWithin(callee) => {
+            let calls = calls_within(binary, &function, &binary.function(callee)?);
+            return (!calls.is_empty()).then_some(Ok(calls));
+        }
         Place::After(callee, results) => {
             let landings = binary.landings(&binary.function(callee)?, results).unwrap_or_default();
             landings.sites.into_iter().filter(|site| (function.entry..function.end).contains(&site.address)).collect()
@@ -115,6 +159,16 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
         }
         _ => Ok(found),
     })
+}
+
+/// Where a function, or a closure in one of its closures, calls another.
+fn calls_within(binary: &GoBinary, function: &Function, callee: &Function) -> Vec<Site> {
+    let is_within = |name: &str| {
+        let inner = name.strip_prefix(function.name.as_str());
+        inner.is_some_and(|inner| inner.is_empty() || inner.starts_with('.') && inner.matches('.').count() >= 2)
+    };
+    let calls = binary.functions().filter(|found| is_within(&found.name)).map(|found| binary.calls(&found, callee));
+    calls.flatten().collect()
 }
 
 /// Place of a member in a structure.
@@ -147,6 +201,8 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         panic_retpc: offset("runtime._panic", "retpc"),
         routers: routers(binary, bias),
         hidden: GoHidden::NONE,
+        headers: headers::layout(binary).unwrap_or(GoHeaders::NONE),
+        grpc: GoGrpc::NONE,
     }
 }
 
