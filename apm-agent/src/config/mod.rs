@@ -167,7 +167,7 @@ pub struct BridgeSwitches {
     pub node: bool,
     /// Its calls are linked to the request that makes them.
     pub node_context: bool,
-    /// Its libraries that are left alone.
+    /// Its libraries, and groups of Go's probes, that are left alone.
     pub left_alone: Vec<String>,
 }
 

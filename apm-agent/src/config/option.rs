@@ -232,7 +232,7 @@ pub static OPTIONS: &[Row] = &[
         "Let the script in Node.js know which request makes a call; before Node.js 24 every `await` costs some 90 ns more",
         |s, items| s.bridges.node_context = value::boolean(one(items)?)?),
     row!("disable_instrumentations", "ELASTIC_APM_DISABLE_INSTRUMENTATIONS", "disable-instrumentations", Kind::List, "", Capture,
-        "Libraries of Node.js to leave alone, such as `pg,ioredis`; what they do on the wire is still told",
+        "Libraries of Node.js and groups of Go's probes to leave alone, such as `pg,ioredis,gin` (`inspect` names those of Go); what they do on the wire is still told",
         |s, items| s.bridges.left_alone = list(items)),
 
     row!("metrics_interval", "ELASTIC_APM_METRICS_INTERVAL", "metrics-interval", Kind::Duration, "30s", Metrics,

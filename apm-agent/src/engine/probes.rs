@@ -36,7 +36,12 @@ impl Probes {
     /// None yet.
     pub(super) fn new(switches: &BridgeSwitches) -> Self {
         Self {
-            asked: Asked { probes: switches.go, routes: switches.go_routes, vitals: false },
+            asked: Asked {
+                probes: switches.go,
+                routes: switches.go_routes,
+                left_alone: switches.left_alone.clone(),
+                vitals: false,
+            },
             interval: None,
             reader: None,
             reading: HashSet::new(),
@@ -61,7 +66,7 @@ impl Probes {
             return;
         }
         if self.reader.is_none() {
-            match Reader::start(self.asked) {
+            match Reader::start(self.asked.clone()) {
                 Ok(reader) => self.reader = Some(reader),
                 Err(error) => return self.refuse(pid, &format!("no thread could be started: {error}")),
             }

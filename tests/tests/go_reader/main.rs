@@ -34,7 +34,8 @@ fn open(path: &Path) -> Result<GoBinary> {
     let binary = GoBinary::open(path)?;
     let size = fs::metadata(path)?.len() >> 20;
     println!("{}: {size} MiB, Go {}, read in {:?}", path.display(), binary.version(), start.elapsed());
-    Ok(binary)
+    // As the second process has it that runs the binary.
+    Ok(binary.another())
 }
 
 /// The reader's structs by name, as DWARF has them.

@@ -7,7 +7,7 @@ use std::{
     fs::File,
     os::unix::fs::FileExt,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
 };
@@ -56,10 +56,10 @@ struct Relocation {
 /// The segments of an ELF file.
 #[derive(Debug)]
 pub(super) struct Image {
-    file: File,
+    file: Arc<File>,
     segments: Vec<Segment>,
     /// In order of address.
-    relocations: Vec<Relocation>,
+    relocations: Arc<[Relocation]>,
     held: AtomicUsize,
 }
 
@@ -68,10 +68,24 @@ impl Image {
     pub(super) fn new(file: File, parsed: &Parsed) -> Option<Self> {
         let length = file.metadata().ok()?.len();
         let segments = parsed.segments().take(MOST_SEGMENTS).filter_map(|segment| Segment::new(&segment, length));
-        let mut image =
-            Self { file, segments: segments.collect(), relocations: Vec::new(), held: AtomicUsize::default() };
-        image.relocations = image.read_relocations(parsed).unwrap_or_default();
+        let mut image = Self {
+            file: Arc::new(file),
+            segments: segments.collect(),
+            relocations: Arc::default(),
+            held: AtomicUsize::default(),
+        };
+        image.relocations = image.read_relocations(parsed).unwrap_or_default().into();
         Some(image)
+    }
+
+    /// The same, with nothing read yet.
+    pub(super) fn another(&self) -> Self {
+        Self {
+            file: Arc::clone(&self.file),
+            segments: self.segments.iter().map(Segment::another).collect(),
+            relocations: Arc::clone(&self.relocations),
+            held: AtomicUsize::default(),
+        }
     }
 
     /// Lets go of every byte; what is asked for later is read again.
@@ -234,6 +248,10 @@ impl Image {
 }
 
 impl Segment {
+    fn another(&self) -> Self {
+        Self { pages: self.pages.iter().map(|_| Page::new()).collect(), ..*self }
+    }
+
     fn new<'data>(segment: &impl ObjectSegment<'data>, length: u64) -> Option<Self> {
         let SegmentFlags::Elf { p_flags, .. } = segment.flags() else { return None };
         let (offset, size) = segment.file_range();

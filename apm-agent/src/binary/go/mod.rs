@@ -3,7 +3,13 @@
 //!
 //! Addresses are those of the file; a position-independent program runs at some distance from them.
 
-use std::{collections::HashSet, fs::File, os::unix::fs::FileExt as _, path::Path, sync::OnceLock};
+use std::{
+    collections::HashSet,
+    fs::File,
+    os::unix::fs::FileExt as _,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use object::{Architecture, Object, ObjectSection, ReadCache};
 
@@ -83,8 +89,8 @@ pub struct GoBinary {
     image: Image,
     lines: LineTable,
     module: ModuleData,
-    functions: FunctionIndex,
-    types: TypeIndex,
+    functions: Arc<FunctionIndex>,
+    types: Arc<TypeIndex>,
     inlined: OnceLock<InlineIndex>,
     calls: OnceLock<CallIndex>,
 }
@@ -135,12 +141,28 @@ impl GoBinary {
             image,
             lines,
             module,
-            functions,
-            types,
+            functions: Arc::new(functions),
+            types: Arc::new(types),
             inlined: OnceLock::new(),
             calls: OnceLock::new(),
         };
         if binary.function(ALWAYS_THERE).is_none() { Err(Refusal::Garbled) } else { Ok(binary) }
+    }
+
+    /// The same program for another process that runs it: what took long to find out is shared.
+    pub fn another(&self) -> Self {
+        Self {
+            build: self.build.clone(),
+            version: self.version,
+            is_x86: self.is_x86,
+            image: self.image.another(),
+            lines: self.lines.clone(),
+            module: self.module,
+            functions: Arc::clone(&self.functions),
+            types: Arc::clone(&self.types),
+            inlined: OnceLock::new(),
+            calls: OnceLock::new(),
+        }
     }
 
     /// Lets go of what was read of the file: what is asked for later is read again.

@@ -5,6 +5,7 @@
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::unreachable, clippy::indexing_slicing)
 )]
 
+mod group;
 mod grpc;
 mod headers;
 mod hidden;
@@ -16,7 +17,7 @@ mod reader;
 mod vitals;
 
 pub use panic::Code;
-pub use plan::Plan;
+pub use plan::{Placed, Plan, places};
 pub use reader::{Asked, Known, Reader};
 pub use vitals::Vitals;
 
@@ -51,7 +52,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "calls over TLS or HTTP/2 give no spans; requests over them are told from Go 1.24 on",
+            "calls over TLS or HTTP/2 give no spans, but those of gRPC do",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own",
         ]
     }

@@ -6,7 +6,7 @@ use apm_common::{
 };
 
 use super::{
-    grpc, headers, hidden,
+    group, grpc, headers, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place},
 };
 use crate::{
@@ -22,15 +22,37 @@ pub struct Plan {
     pub probes: GoProbes,
     /// Functions that are there and not probed, with the reason.
     pub left_out: Vec<(&'static str, &'static str)>,
+    /// Groups that the user wants left alone.
+    left_alone: Vec<String>,
+}
+
+/// What a hook comes to in a binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Function.
+    pub function: &'static str,
+    /// Name of its group, which `disable_instrumentations` may hold.
+    pub group: &'static str,
+    /// How many probes, or why none.
+    pub probes: Result<usize, &'static str>,
+}
+
+/// What all hooks come to in a binary, those left out that are for what it has not.
+pub fn places(binary: &GoBinary) -> Vec<Placed> {
+    let placed = |hook: &Hook| {
+        let probes = sites(binary, hook)?.map(|sites| sites.len());
+        Some(Placed { function: hook.function, group: group::of(hook), probes })
+    };
+    HOOKS.iter().filter_map(placed).collect()
 }
 
 impl Plan {
     /// Plans for a process that runs a binary, at a distance of `bias` from the file's addresses. `routes`: requests are
-    /// named by the patterns of `ServeMux`.
+    /// named by the patterns of `ServeMux`. `left_alone`: groups of hooks that get no probes.
     ///
     /// # Errors
     /// What of the binary cannot be found, without which nothing can be said.
-    pub fn new(binary: &GoBinary, bias: u64, routes: bool) -> Result<Self, &'static str> {
+    pub fn new(binary: &GoBinary, bias: u64, routes: bool, left_alone: &[String]) -> Result<Self, &'static str> {
         let layout = layout(binary, bias);
         if [layout.g_goid, layout.g_m, layout.m_curg].contains(&ABSENT) {
             return Err("its tables do not describe the types of the run time");
@@ -38,6 +60,7 @@ impl Plan {
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
             left_out: Vec::new(),
+            left_alone: left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
         };
         let serves_http =
             layout.request_ctx != ABSENT && plan.place_whole(binary, Part::Requests, &["go_handled", "go_handle"]);
@@ -108,23 +131,27 @@ impl Plan {
             return;
         }
         let Some(mut layout) = hidden::layout(binary, bias) else { return };
-        let mut all_placed = |part| {
+        let mut all_placed = |part, least| {
             let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
             self.place(binary, part);
-            // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
             let placed = self.probes.probes.len() - probes;
-            placed >= 2 && placed.is_multiple_of(2) && self.left_out.len() == left_out
+            placed >= least && placed.is_multiple_of(least) && self.left_out.len() == left_out
         };
-        if !all_placed(Part::Tls) {
+        // In a program that takes no connection over, `Hijack` is not there.
+        if !all_placed(Part::Tls, 1) {
             layout.tls_conn = 0;
         }
-        if !all_placed(Part::Http2) || layout.h2_state == ABSENT || layout.h2_status == ABSENT {
+        // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
+        if !all_placed(Part::Http2, 2) || layout.h2_state == ABSENT || layout.h2_status == ABSENT {
             layout.request_major = ABSENT;
         }
         self.probes.layout.hidden = layout;
     }
 
     fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
+        if self.left_alone.iter().any(|name| name == group::of(hook)) {
+            return;
+        }
         match sites(binary, hook) {
             None => {}
             Some(Ok(sites)) => {

@@ -2,8 +2,10 @@
 //! One after the other, so that memory is taken for one at a time.
 
 use std::{
-    fs::File,
+    collections::VecDeque,
+    fs::{File, Metadata},
     io,
+    os::unix::fs::MetadataExt as _,
     sync::mpsc::{Receiver, Sender, channel},
 };
 
@@ -11,15 +13,24 @@ use super::{
     Code, Vitals,
     plan::{self, Plan},
 };
-use crate::{binary::go::GoBinary, priority, process::Proc};
+use crate::{
+    binary::go::{GoBinary, Refusal},
+    priority,
+    process::Proc,
+};
+
+/// Binaries kept for other processes that run them: some bytes for each of their functions and types.
+const MOST_KEPT: usize = 8;
 
 /// What is to be found out about each process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Asked {
     /// Which probes it gets.
     pub probes: bool,
     /// Requests are named by the patterns of `ServeMux`.
     pub routes: bool,
+    /// Groups of probes that are not wanted.
+    pub left_alone: Vec<String>,
     /// Where its run time counts.
     pub vitals: bool,
 }
@@ -54,8 +65,9 @@ impl Reader {
         let ((wanted, next), (sender, done)) = (channel(), channel());
         let work = move || {
             priority::take_turns();
+            let mut kept = Kept::default();
             for pid in next {
-                if sender.send((pid, read(pid, asked))).is_err() {
+                if sender.send((pid, read(pid, &asked, &mut kept))).is_err() {
                     break;
                 }
             }
@@ -76,13 +88,74 @@ impl Reader {
     }
 }
 
-fn read(pid: u32, asked: Asked) -> Result<Known, String> {
+fn read(pid: u32, asked: &Asked, kept: &mut Kept) -> Result<Known, String> {
     let process = Proc::default().process(pid).map_err(|error| error.to_string())?;
     let file = File::open(process.executable_file()).map_err(|error| error.to_string())?;
-    let mut binary = GoBinary::read(&file).map_err(|refusal| refusal.to_string())?;
+    let mut binary = kept.read(&file).map_err(|refusal| refusal.to_string())?;
     let bias = plan::bias(&binary, &process).ok_or("it is not mapped as its file says")?;
-    let plan = asked.probes.then(|| Plan::new(&binary, bias, asked.routes).map_err(str::to_owned));
+    let plan = asked.probes.then(|| Plan::new(&binary, bias, asked.routes, &asked.left_alone).map_err(str::to_owned));
     let vitals = asked.vitals.then(|| Vitals::find(&binary, bias, &process));
     binary.forget();
     Ok(Known { plan, code: Code { binary, bias }, vitals })
+}
+
+/// The binaries read last. By the file and not by its build id: any program may claim another one's, and would have its
+/// probes set where that one's functions are.
+#[derive(Debug, Default)]
+struct Kept(VecDeque<(FileKey, GoBinary)>);
+
+impl Kept {
+    /// Reads a binary, or takes what is known of it.
+    fn read(&mut self, file: &File) -> Result<GoBinary, Refusal> {
+        let key = FileKey::of(&file.metadata()?);
+        if let Some((_, binary)) = self.0.iter().find(|(known, _)| *known == key) {
+            return Ok(binary.another());
+        }
+        let binary = GoBinary::read(file)?;
+        if self.0.len() >= MOST_KEPT {
+            self.0.pop_front();
+        }
+        self.0.push_back((key, binary.another()));
+        Ok(binary)
+    }
+}
+
+/// What a file has as long as nobody writes to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileKey {
+    device: u64,
+    inode: u64,
+    size: u64,
+    /// When it was changed last: seconds and nanoseconds. Nobody can set this time.
+    changed: (i64, i64),
+}
+
+impl FileKey {
+    fn of(found: &Metadata) -> Self {
+        Self {
+            device: found.dev(),
+            inode: found.ino(),
+            size: found.size(),
+            changed: (found.ctime(), found.ctime_nsec()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_again_until_it_changes() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("program");
+        let key = || FileKey::of(&std::fs::metadata(&path).expect("there"));
+        std::fs::write(&path, "one").expect("written");
+        let first = key();
+        assert_eq!(first, key());
+        std::fs::remove_file(&path).expect("removed");
+        std::fs::write(&path, "two").expect("written");
+        assert_ne!(first, key());
+        assert!(Kept::default().read(&File::open(&path).expect("open")).is_err(), "it is no program");
+    }
 }

@@ -1,0 +1,51 @@
+//! Names by which users mean hooks: one for each library, as Elastic's Go agent names its module for it where it has one.
+
+use super::hook::{Hook, Part};
+
+/// What functions of a library begin with, and its name.
+const LIBRARIES: [(&str, &str); 10] = [
+    ("database/sql.", "sql"),
+    ("github.com/jackc/pgx/", "pgx"),
+    ("github.com/redis/go-redis/", "goredis"),
+    ("github.com/go-redis/redis/", "goredis"),
+    ("go.mongodb.org/mongo-driver/", "mongo"),
+    ("github.com/gin-gonic/gin.", "gin"),
+    ("github.com/gorilla/mux.", "gorilla"),
+    ("github.com/go-chi/chi/", "chi"),
+    ("github.com/labstack/echo/", "echo"),
+    ("net/http.(*persistConn).", "http-client"),
+];
+
+/// The name of a hook's group.
+pub(super) fn of(hook: &Hook) -> &'static str {
+    let library = LIBRARIES.iter().find(|(begin, _)| hook.function.starts_with(begin)).map(|(_, name)| *name);
+    library.unwrap_or(match hook.part {
+        Part::Requests => REQUESTS,
+        Part::Tls => "tls",
+        Part::Http2 => "http2",
+        Part::Routes => "servemux",
+        Part::Routers => "routers",
+        Part::Panics => "panics",
+        Part::Calls => "calls",
+        Part::Grpc | Part::GrpcCalls => "grpc",
+    })
+}
+
+/// Requests of `net/http`. Everything else hangs on them: they cannot be left alone, but `--go-probes=false` sets no
+/// probe at all.
+pub(super) const REQUESTS: &str = "http";
+
+#[cfg(test)]
+mod tests {
+    use super::{super::hook::HOOKS, *};
+
+    #[test]
+    fn every_library_has_a_group_and_every_group_a_hook() {
+        for (begin, _) in LIBRARIES {
+            assert!(HOOKS.iter().any(|hook| hook.function.starts_with(begin)), "{begin}");
+        }
+        let calls = HOOKS.iter().filter(|hook| hook.part == Part::Calls);
+        assert_eq!(calls.filter(|hook| of(hook) == "calls").count(), 0, "every library that calls has a name");
+        assert!(HOOKS.iter().all(|hook| (of(hook) == REQUESTS) == (hook.part == Part::Requests)));
+    }
+}
