@@ -35,6 +35,8 @@ pub enum Build {
     Elastic,
     /// By another version of Go, such as `go1.22.12`.
     Version(&'static str),
+    /// By another version of Go, with the older libraries of the app's `old.mod`.
+    Older(&'static str),
 }
 
 /// Builds a program of `tests/apps`.
@@ -50,6 +52,7 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
         Build::Elastic => (format!("elastic/{app}"), "exe", "local", "."),
         // Go 1.19 does not find the package of a folder when another Go runs it.
         Build::Version(version) => (format!("{app}-{version}"), "exe", version, "main.go"),
+        Build::Older(version) => (format!("{app}-older-{version}"), "exe", version, "main.go"),
     };
     let program = place::build()?.join(name);
     program.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -61,6 +64,7 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
         Build::Race => _ = command.arg("-race").env("CGO_ENABLED", "1"),
         // `elastic.go`, and its modules.
         Build::Elastic => _ = command.args(["-tags=elastic", "-modfile=elastic.mod"]),
+        Build::Older(_) => _ = command.arg("-modfile=old.mod"),
         Build::Fixed | Build::Pie | Build::Version(_) => {}
     }
     let mut child = Child::start("go build", command.arg("-o").arg(&program).arg(source))?;

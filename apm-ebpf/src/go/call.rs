@@ -6,11 +6,11 @@ use super::{
     Hit,
     context::{entered, registered},
     descent::{maker, request_for},
-    member,
+    member, trace,
 };
 use crate::{
-    maps::{GOROUTINES, Goroutine},
-    propagate::wanted,
+    maps::{Call, GOROUTINES, Goroutine},
+    propagate,
     registers::{Register, probed},
 };
 
@@ -56,14 +56,14 @@ fn round_trip(ctx: &ProbeContext) -> Option<()> {
         let goroutine = hit.known()?;
         registered(&hit, goroutine.context).filter(|known| known.request == goroutine.handles)
     });
-    let certain = match known {
+    let certain = match &known {
         Some(known) => known.request,
         None => hit.known().map_or(0, |goroutine| goroutine.handles),
     };
     state.owner = maker(&hit, certain);
     // Nothing can be written into what is sealed.
-    if !hit.is_tls(connection[0]) {
-        state.call = wanted(known.map(|known| known.trace));
+    if propagate::is_on() && !hit.is_tls(connection[0]) {
+        state.call = known.map_or(Call::NONE, |known| propagate::wanted(trace::of(&hit, known)));
     }
     None
 }

@@ -27,7 +27,7 @@ pub fn request_of(hit: &Hit, own: (u64, u64), context: [u64; 2]) -> u64 {
 
 /// What is entered of the request to which an interface value's context belongs.
 #[inline(always)]
-pub fn entered(hit: &Hit, context: [u64; 2]) -> Option<&'static GoContext> {
+pub fn entered(hit: &Hit, context: [u64; 2]) -> Option<&'static mut GoContext> {
     let [mut table, mut address] = context;
     for _ in 0..GO_CONTEXT_STEPS {
         if let Some(known) = registered(hit, address) {
@@ -38,20 +38,20 @@ pub fn entered(hit: &Hit, context: [u64; 2]) -> Option<&'static GoContext> {
     None
 }
 
-/// What is entered of the request whose context lies at this address. Something else may lie there now, if the end of the request's
-/// handling was not seen: its first words are compared.
+/// What is entered of the request whose context lies at this address. Something else may lie there now, if the end of the
+/// request's handling was not seen: its first words are compared.
 #[inline(always)]
-pub fn registered(hit: &Hit, address: u64) -> Option<&'static GoContext> {
-    let known = GO_CONTEXTS.get_ptr(hit.key(address))?;
+pub fn registered(hit: &Hit, address: u64) -> Option<&'static mut GoContext> {
+    let known = GO_CONTEXTS.get_ptr_mut(hit.key(address))?;
     let content: [u64; 2] = member(address, 0)?;
-    // SAFETY: map values live until the program ends (RCU).
-    let known = unsafe { &*known };
+    // SAFETY: map values live until the program ends (RCU). What several goroutines write there is the same (`trace::of`).
+    let known = unsafe { &mut *known };
     (known.content == content || known.content == GoContext::ANY_CONTENT).then_some(known)
 }
 
 /// The context that this one was made from.
 #[inline(always)]
-fn above(hit: &Hit, table: u64, address: u64) -> Option<[u64; 2]> {
+pub fn above(hit: &Hit, table: u64, address: u64) -> Option<[u64; 2]> {
     let kind: u64 = member(table, ITAB_TYPE)?;
     let offset = GO_CONTEXT_TYPES.get_ptr(hit.key(kind))?;
     // SAFETY: as above.

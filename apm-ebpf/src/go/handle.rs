@@ -6,11 +6,10 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext
 use super::{
     Hit, ITAB_TYPE,
     hidden::{NO_STATUS, done, is_http2, tell_asked},
-    member, trace,
+    member,
 };
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, GoContext, GoHeaders, Goroutine},
-    propagate,
+    maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine, HIDDEN_HTTP},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
@@ -51,29 +50,17 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
         _ => way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked),
     };
     let (connection, visit) = (way.connection(), hit.layout.visit);
-    let (is_hidden, is_http2) = (way.is_hidden() as u64, matches!(way, Way::Http2) as u64);
+    let is_hidden = if way.is_hidden() { HIDDEN_HTTP } else { 0 };
     let goroutine = Goroutine { handles: request, context, is_hidden, serves: connection, visit, ..Goroutine::NONE };
     // Most requests come on connections that are kept, and so to goroutines that are known: to write anew costs little.
     match known {
         Some(known) => *known = goroutine,
         None => GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?,
     }
-    let entered = GoContext { request, content, trace: trace::UNKNOWN, headers: GoHeaders::NONE };
+    let entered = GoContext { time: head.time, asked, ..GoContext::new(request, content) };
     GO_CONTEXTS.insert(hit.key(context), entered, 0).ok()?;
-    // SAFETY: map values live until the program ends (RCU), and the handler that will speak of it has not begun.
-    let entered = unsafe { &mut *GO_CONTEXTS.get_ptr_mut(hit.key(context))? };
-    let kept = &raw mut entered.headers.way;
-    // SAFETY: a member of a reference. Volatile, so that the verifier walks the loop for all ways at once.
-    let [way, connection] = unsafe {
-        kept.write_volatile([is_hidden | is_http2 << 1, connection]);
-        if is_hidden != 0 || propagate::is_on() {
-            trace::read_headers(&hit, asked, &mut entered.headers);
-            entered.trace = trace::of_request(&hit, &entered.headers, &head, request);
-        }
-        kept.read_volatile()
-    };
-    if way & 1 != 0 {
-        return tell_asked(&hit, head, request, asked, way & 2 != 0, &entered.headers);
+    if way.is_hidden() {
+        return tell_asked(&hit, head, context, asked);
     }
     let mut slot = reserve()?;
     slot.write(Record { header: head, body: HandleBody { request, connection } });

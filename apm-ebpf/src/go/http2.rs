@@ -4,13 +4,7 @@
 use apm_common::event::{CALLED_FAILED, CALLED_UNSENT, CallBody, CalledBody, kind};
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{
-    Hit,
-    context::request_of,
-    hidden::copy,
-    member, tls,
-    trace::text,
-};
+use super::{Hit, context::request_of, hidden::copy, member, text, tls};
 use crate::{
     maps::GOROUTINES,
     registers::{Register, probed},

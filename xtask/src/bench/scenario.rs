@@ -131,7 +131,7 @@ impl Scenario {
                 let elastic = match decoder {
                     Some(decoder) => {
                         process::pin(decoder.pid(), AGENT_CORE)?;
-                        Some((go_web::start_with_elastic(&PINNED, &database, &decoder)?, decoder))
+                        Some(Box::new((go_web::start_with_elastic(&PINNED, &database, &decoder)?, decoder)))
                     }
                     None => None,
                 };
@@ -201,7 +201,7 @@ pub enum Target {
         /// What it asks; ends with it.
         _database: Postgres,
         /// The same with Elastic's agent in it, and where that sends to.
-        elastic: Option<(Program, Decoder)>,
+        elastic: Option<Box<(Program, Decoder)>>,
         /// There are probes in it.
         probes: bool,
     },
@@ -298,7 +298,7 @@ impl Target {
                     .run(AGENT_CORE, load, duration)
             }
             Target::Go { program, elastic, .. } => {
-                let with = elastic.as_ref().filter(|_| side == Side::Elastic).map(|(with, _)| with);
+                let with = elastic.as_ref().filter(|_| side == Side::Elastic).map(|elastic| &elastic.0);
                 item(with.unwrap_or(program)).run(AGENT_CORE, load, duration)
             }
             Target::Node(shops) => item(shops.at(side)?).run(AGENT_CORE, load, duration),
