@@ -262,6 +262,7 @@ pub struct GoDescent {
 /// only where the user asks for it (`go_ancestry`); displaced. About 1 MiB.
 #[map]
 pub static GO_DESCENTS: LruHashMap<GoKey, GoDescent> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
 /// A gRPC call under way.
 #[repr(C)]
 #[derive(Clone, Copy)]

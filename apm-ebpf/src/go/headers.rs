@@ -98,8 +98,8 @@ fn newer_group(hit: &Hit, groups: &Groups, turn: u64) -> u64 {
 fn older(hit: &Hit, map: u64, found: &mut GoTraceHeaders) -> Option<Groups> {
     let headers = &hit.layout.headers;
     let old: u64 = member(map, headers.old_buckets)?;
-    let is_moving = (old != 0) as u64;
-    kept!(found.is_unclear = is_moving);
+    let unclear = kept!(found.is_unclear);
+    kept!(found.is_unclear = unclear | old);
     let power: u8 = member(map, headers.power)?;
     let last = (2_u64 << (power & 31)) - 1;
     Some(Groups { first: member(map, headers.buckets)?, last })

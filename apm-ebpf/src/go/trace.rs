@@ -1,5 +1,5 @@
-//! The trace that a request is part of: its caller's, read off the headers of the `*http.Request` that is to be handled,
-//! or one that begins with it.
+//! The trace that a request is part of: its caller's, read off the headers of the `*http.Request`, or gRPC's metadata, or
+//! one that begins with it.
 
 use apm_common::{
     event::Text,

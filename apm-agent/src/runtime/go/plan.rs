@@ -227,6 +227,10 @@ fn of(part: Part) -> impl Iterator<Item = &'static Hook> {
 /// Where the probes of a hook go, or why nowhere; `None`: the binary has not what it is for.
 fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static str>> {
     let function = binary.function(hook.function)?;
+    if binary.is_inlined(hook.function) {
+        // As the compiler does it with a profile of the program.
+        return Some(Err("some of its calls are inlined, where no probe in it sees them"));
+    }
     let found: Vec<Site> = match hook.place {
         Place::Entry => binary.site(&function).into_iter().collect(),
         // All of them, or one would seem to go on for ever.
