@@ -6,6 +6,7 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext
 use super::{
     Hit, ITAB_TYPE,
     context::request_of,
+    descent::maker,
     grpc::{code_of, is_tls, write_address},
     handle::number,
     hidden::copy,
@@ -42,7 +43,7 @@ fn calling(ctx: &ProbeContext) -> Option<()> {
     }
     let (handles, own) = hit.known().map_or((0, 0), |known| (known.handles, known.context));
     let by_context = request_of(&hit, (handles, own), context);
-    let request = if by_context != 0 { by_context } else { handles };
+    let request = maker(&hit, if by_context != 0 { by_context } else { handles });
     let call = number(hit.goroutine);
     // SAFETY: no preconditions.
     let started = unsafe { bpf_ktime_get_ns() };
