@@ -252,7 +252,8 @@ fn panics() -> Result<()> {
         for path in ["/panic/4", "/abort/5"] {
             ensure!(http::get(program.port(), path).is_err(), "{path} was answered");
         }
-        ensure!(http::get(program.port(), "/crash/6")?.status == 200);
+        // Whether the answer still leaves before the program ends is a race within it.
+        let _ = http::get(program.port(), "/crash/6");
         program.child().wait_for_end(wait::PATIENCE)?;
         let documents = watch.finish()?.documents;
         let errors: Vec<&Value> = documents.errors().collect();
