@@ -12,7 +12,17 @@ use apm_common::{
     limits::{PANIC_FRAMES, VALUE_TEXT_BYTES, VALUE_WORDS},
 };
 
-use crate::{build::destination::Endpoint, exchange::SqlOperation};
+mod grpc;
+mod statement;
+
+pub use grpc::GrpcCall;
+pub use statement::Statement;
+
+use self::{
+    grpc::{grpc_call, peer},
+    statement::statement,
+};
+use crate::{build::destination::Endpoint, exchange::Grpc};
 
 /// Start of a record: when, who, what.
 pub type Header = wire::EventHeader;
@@ -59,6 +69,8 @@ pub enum Event<'a> {
         request: u64,
         /// Status, when it is known.
         status: Option<u16>,
+        /// What gRPC says of it, if it is one of its.
+        grpc: Option<Grpc>,
         /// The handler panicked.
         failed: bool,
     },
@@ -75,6 +87,15 @@ pub enum Event<'a> {
         /// Something of it was sent.
         sent: bool,
     },
+    /// A gRPC call begins.
+    Rpc {
+        /// Names the call in its process.
+        call: u64,
+        /// For this request.
+        request: u64,
+    },
+    /// A gRPC call is over.
+    RpcDone(Box<GrpcCall>),
     /// The handler of a request gave an error back.
     Failed {
         /// As above.
@@ -160,6 +181,8 @@ pub struct Asked {
     pub over_tls: bool,
     /// It came over HTTP/2.
     pub is_http2: bool,
+    /// gRPC handles it: the path names the method.
+    pub is_grpc: bool,
     /// Method.
     pub method: String,
     /// Path.
@@ -199,23 +222,6 @@ pub struct Call {
     pub raw_path: String,
     /// Its query, as it is sent; empty when there is none.
     pub query: String,
-}
-
-/// A statement of a database that lives in the process ([`wire::StatementBody`]).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Statement<'a> {
-    /// The request it is executed for; 0: not known.
-    pub request: u64,
-    /// The goroutine that waits for it.
-    pub goroutine: u64,
-    /// `sqlite3` or `sqlite`, as its driver calls itself.
-    pub system: &'static str,
-    /// What is done with it.
-    pub operation: SqlOperation,
-    /// Its text.
-    pub text: &'a [u8],
-    /// There is more of it.
-    pub is_cut: bool,
 }
 
 /// A goroutine that panics.
@@ -330,11 +336,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
         }
         kind::WRITTEN => Event::Written { batch: reader.0.get(..usize::try_from(header.len).ok()?)? },
         kind::ASKED => Event::Asked(Box::new(asked(header.flags, &mut reader)?)),
-        kind::ANSWERED => Event::Answered {
-            request: reader.u64()?,
-            status: u16::try_from(reader.u64()?).ok().filter(|status| *status > 0),
-            failed: header.flags & wire::ANSWERED_FAILED != 0,
-        },
+        kind::ANSWERED => answered(header.flags, reader.u64()?, reader.u64()?),
         kind::CALL => Event::Call(Box::new(call(&mut reader)?)),
         kind::CALLED => Event::Called {
             call: reader.u64()?,
@@ -342,6 +344,8 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             failed: header.flags & wire::CALLED_FAILED != 0,
             sent: header.flags & wire::CALLED_UNSENT == 0,
         },
+        kind::RPC => Event::Rpc { call: reader.u64()?, request: reader.u64()? },
+        kind::RPC_DONE => Event::RpcDone(Box::new(grpc_call(header.flags, &mut reader)?)),
         kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },
         kind::STATEMENT => Event::Statement(statement(&mut reader)?),
         kind::STATEMENT_DONE => Event::StatementDone { goroutine: reader.u64()? },
@@ -372,11 +376,15 @@ fn asked(flags: u16, reader: &mut Reader<'_>) -> Option<Asked> {
         request: reader.u64()?,
         over_tls: flags & wire::ASKED_TLS != 0,
         is_http2: flags & wire::ASKED_HTTP2 != 0,
+        is_grpc: flags & wire::ASKED_GRPC != 0,
         method: text::<16>(reader)?,
         path: text::<512>(reader)?,
         query: text::<512>(reader)?,
         host: text::<128>(reader)?,
-        remote: text::<64>(reader)?,
+        remote: match flags & wire::ASKED_GRPC {
+            0 => text::<64>(reader)?,
+            _ => peer::<64>(reader)?.to_string(),
+        },
         traceparent: text::<64>(reader)?,
         elastic_traceparent: text::<64>(reader)?,
         tracestate: text::<512>(reader)?,
@@ -397,29 +405,27 @@ fn call(reader: &mut Reader<'_>) -> Option<Call> {
     })
 }
 
-/// A [`wire::Text`].
-fn text<const N: usize>(reader: &mut Reader<'_>) -> Option<String> {
-    let length = usize::try_from(reader.u64()?).ok()?;
-    let bytes = reader.take::<N>()?;
-    Some(String::from_utf8_lossy(bytes.get(..length)?).into_owned())
+fn answered<'a>(flags: u16, request: u64, status: u64) -> Event<'a> {
+    let failed = flags & wire::ANSWERED_FAILED != 0;
+    match flags & wire::ANSWERED_GRPC {
+        0 => {
+            let status = u16::try_from(status).ok().filter(|status| *status > 0);
+            Event::Answered { request, status, grpc: None, failed }
+        }
+        _ => Event::Answered { request, status: None, grpc: Some(Grpc { code: u32::try_from(status).ok() }), failed },
+    }
 }
 
-fn statement<'a>(reader: &mut Reader<'a>) -> Option<Statement<'a>> {
-    let (request, goroutine) = (reader.u64()?, reader.u64()?);
-    let system = match reader.u32()? {
-        wire::SQLITE_MATTN => "sqlite3",
-        wire::SQLITE_MODERNC => "sqlite",
-        _ => return None,
-    };
-    let operation = match reader.u32()? {
-        wire::STATEMENT_QUERY => SqlOperation::Query,
-        wire::STATEMENT_PREPARE => SqlOperation::Prepare,
-        wire::STATEMENT_EXEC => SqlOperation::Other,
-        _ => return None,
-    };
-    let (whole, length) = (reader.u64()?, reader.u64()?);
-    let text = reader.0.get(..usize::try_from(length).ok()?)?;
-    Some(Statement { request, goroutine, system, operation, text, is_cut: whole > length })
+/// A [`wire::Text`].
+fn text<const N: usize>(reader: &mut Reader<'_>) -> Option<String> {
+    bytes::<N>(reader)
+        .map(|(bytes, length)| String::from_utf8_lossy(bytes.get(..length).unwrap_or_default()).into_owned())
+}
+
+/// The bytes of a [`wire::Text`], and how many of them count.
+fn bytes<const N: usize>(reader: &mut Reader<'_>) -> Option<([u8; N], usize)> {
+    let length = usize::try_from(reader.u64()?).ok()?;
+    (length <= N).then_some((reader.take::<N>()?, length))
 }
 
 fn panic<'a>(reader: &mut Reader<'a>) -> Option<Panic<'a>> {

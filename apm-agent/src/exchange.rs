@@ -149,6 +149,16 @@ pub struct Http {
     pub response_body_bytes: Option<u64>,
     /// The connection changed its protocol after this exchange (101, or 2xx to CONNECT).
     pub upgraded: bool,
+    /// What gRPC made of it, if it did.
+    #[serde(skip)]
+    pub grpc: Option<Grpc>,
+}
+
+/// How a method of gRPC ended; the target of the request names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Grpc {
+    /// `google.rpc.Code`, when it is known.
+    pub code: Option<u32>,
 }
 
 /// A statement, or another round trip to a SQL database.

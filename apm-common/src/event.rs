@@ -4,6 +4,10 @@
 
 use crate::limits::{EXEC_PATH_BYTES, PANIC_FRAMES, ROUTE_BYTES, UNIX_PATH_BYTES, VALUE_TEXT_BYTES, VALUE_WORDS};
 
+mod rpc;
+
+pub use rpc::{RPC_TLS, RpcBody, RpcDoneBody};
+
 /// A record's body follows the header: see the type each value names.
 pub mod kind {
     /// Bytes on a connection: [`DataBody`](super::DataBody), the owner if the flag [`DATA_OWNED`](super::DATA_OWNED) says
@@ -49,6 +53,10 @@ pub mod kind {
     pub const STATEMENT_DONE: u16 = 25;
     /// The driver is back with an error: [`StatementFailedBody`](super::StatementFailedBody).
     pub const STATEMENT_FAILED: u16 = 26;
+    /// A gRPC call begins for a request: [`RpcBody`](super::RpcBody).
+    pub const RPC: u16 = 27;
+    /// A gRPC call is over: [`RpcDoneBody`](super::RpcDoneBody).
+    pub const RPC_DONE: u16 = 28;
 }
 
 /// Start of every record.
@@ -276,6 +284,8 @@ pub struct CalledBody {
 pub const ASKED_TLS: u16 = 1;
 /// The request came over HTTP/2.
 pub const ASKED_HTTP2: u16 = 2;
+/// The request is one of gRPC: its path is the method, and its peer an address ([`RpcDoneBody::remote`]), not a text.
+pub const ASKED_GRPC: u16 = 4;
 
 /// A text of at most `N` bytes; a longer one is cut.
 #[repr(C)]
@@ -313,6 +323,11 @@ pub struct AskedBody {
 
 /// The handler of a request gave up: it panicked.
 pub const ANSWERED_FAILED: u16 = 1;
+/// The status is one of gRPC. Of a request that came over `net/http` ([`ROUTER_GRPC`]) that tells the end, too.
+pub const ANSWERED_GRPC: u16 = 2;
+
+/// Status of gRPC that is not known.
+pub const NO_CODE: u64 = u64::MAX;
 
 /// The end of such a request.
 #[repr(C)]
@@ -320,7 +335,7 @@ pub const ANSWERED_FAILED: u16 = 1;
 pub struct AnsweredBody {
     /// As in [`HandleBody::request`].
     pub request: u64,
-    /// Status; 0: not known.
+    /// Status; 0: not known. Of gRPC `google.rpc.Code`, or [`NO_CODE`].
     pub status: u64,
 }
 
@@ -382,6 +397,8 @@ pub const ROUTER_PLAIN: u32 = 2;
 pub const ROUTER_GORILLA: u32 = 3;
 /// The pattern is a part of one of chi: each router in a router adds its own.
 pub const ROUTER_CHI: u32 = 4;
+/// The pattern is a method of gRPC, which answers a request of `net/http`.
+pub const ROUTER_GRPC: u32 = 5;
 
 /// A request's route, as the program declared it.
 #[repr(C)]

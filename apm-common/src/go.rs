@@ -10,6 +10,12 @@ use crate::{
     sqlite::GoSqlite,
 };
 
+mod grpc;
+mod headers;
+
+pub use grpc::GoGrpc;
+pub use headers::GoHeaders;
+
 /// Where the routers of one Go process keep the route they found. Offsets as in [`GoLayout`].
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,22 +97,6 @@ pub struct GoHidden {
     pub h2_state: u32,
     /// `http2.responseWriterState.status`
     pub h2_status: u32,
-    /// `maps.Map.dirPtr`: a group of eight slots, or a list of tables
-    pub map_directory: u32,
-    /// `maps.Map.dirLen`
-    pub map_tables: u32,
-    /// `maps.table.groups.data`
-    pub table_groups: u32,
-    /// `maps.table.groups.lengthMask`
-    pub table_mask: u32,
-    /// Bytes of a group of a header's map.
-    pub group_bytes: u32,
-    /// First key in it, and bytes from one to the next.
-    pub keys: [u32; 2],
-    /// First value in it, and bytes from one to the next.
-    pub values: [u32; 2],
-    /// Always 0.
-    pub reserved: u32,
 }
 
 impl GoHidden {
@@ -125,14 +115,6 @@ impl GoHidden {
         response_status: ABSENT,
         h2_state: ABSENT,
         h2_status: ABSENT,
-        map_directory: ABSENT,
-        map_tables: ABSENT,
-        table_groups: ABSENT,
-        table_mask: ABSENT,
-        group_bytes: 0,
-        keys: [0; 2],
-        values: [0; 2],
-        reserved: 0,
     };
 }
 
@@ -148,6 +130,9 @@ pub struct GoLayout {
     pub unix_conn: u64,
     /// Address of the type `*net/http.response`; 0: the binary has none.
     pub http_response: u64,
+    /// Tells this visit to a process from every other, to one of the same id before it, too: what is known of a goroutine
+    /// is known of this visit's.
+    pub visit: u64,
     /// `runtime.g.goid`
     pub g_goid: u32,
     /// `runtime.g.m`
@@ -180,6 +165,10 @@ pub struct GoLayout {
     pub fasthttp: GoFasthttp,
     /// Of SQLite.
     pub sqlite: GoSqlite,
+    /// Of headers and metadata.
+    pub headers: GoHeaders,
+    /// Of gRPC.
+    pub grpc: GoGrpc,
 }
 
 impl GoLayout {
@@ -188,6 +177,7 @@ impl GoLayout {
         tcp_conn: 0,
         unix_conn: 0,
         http_response: 0,
+        visit: 0,
         g_goid: ABSENT,
         g_m: ABSENT,
         m_curg: ABSENT,
@@ -204,6 +194,8 @@ impl GoLayout {
         http2: GoHttp2::NONE,
         fasthttp: GoFasthttp::NONE,
         sqlite: GoSqlite::NONE,
+        headers: GoHeaders::NONE,
+        grpc: GoGrpc::NONE,
     };
 }
 
@@ -228,6 +220,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 408);
+    assert!(size_of::<GoLayout>() == 568);
     assert!(size_of::<GoKey>() == 16);
 };

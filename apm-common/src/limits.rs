@@ -82,6 +82,7 @@ pub const HEAD_STEPS: u32 = 512;
 
 /// Largest write into which something is put.
 pub const CARRYING_BYTES: u32 = 16 * 1024;
+
 /// Most generations from the goroutine that handles a request to one that makes a call.
 pub const GO_GENERATIONS: u64 = 8;
 
@@ -103,7 +104,8 @@ pub const VALUE_WORDS: usize = 4;
 /// Parts of a route; chi has one for each router in a router.
 pub const ROUTE_PARTS: u32 = 8;
 
-/// Groups of eight headers that are searched for those of a trace; with more headers none is found.
+/// Groups of eight headers that are searched for those of a trace; before Go 1.24 half of them are those that hang on
+/// others. With more it is not known whether there are any.
 pub const HEADER_GROUPS: u32 = 8;
 
 /// Errors of one request that gin's handlers gave back.

@@ -121,30 +121,39 @@ pub struct GoContext {
     pub request: u64,
     /// What lay at the context's address: memory that is something else now is told by it.
     pub content: [u64; 2],
+    /// When the request was told of, `CLOCK_MONOTONIC` nanoseconds.
+    pub time: u64,
+    /// Address of the `*http.Request` whose headers say the trace; 0: they have been read, or there is none.
+    pub asked: u64,
     /// The trace the request is part of.
     pub trace: GoTrace,
     /// What its caller said of that.
-    pub headers: GoHeaders,
+    pub headers: GoTraceHeaders,
 }
 
 /// The headers of a request that speak of traces: address and length of the first value of each. Found in a loop, so they
 /// are kept here, where the verifier knows nothing of them, and not in registers ([`ring::Scratch::capture`]).
 #[repr(C)]
 #[derive(Clone, Copy)]
-pub struct GoHeaders {
+pub struct GoTraceHeaders {
     pub traceparent: [u64; 2],
     pub elastic_traceparent: [u64; 2],
     pub tracestate: [u64; 2],
-    /// One of them has several values, or they could not be read.
+    /// The host, in metadata of gRPC.
+    pub authority: [u64; 2],
+    /// Not 0: one of them has several values, or they could not all be read.
     pub is_unclear: u64,
-    /// How the request came, and on which connection: kept here for the same reason.
-    pub way: [u64; 2],
 }
 
-impl GoHeaders {
+impl GoTraceHeaders {
     /// None of them.
-    pub const NONE: GoHeaders =
-        GoHeaders { traceparent: [0; 2], elastic_traceparent: [0; 2], tracestate: [0; 2], is_unclear: 0, way: [0; 2] };
+    const NONE: GoTraceHeaders = GoTraceHeaders {
+        traceparent: [0; 2],
+        elastic_traceparent: [0; 2],
+        tracestate: [0; 2],
+        authority: [0; 2],
+        is_unclear: 0,
+    };
 }
 
 /// The trace of a request.
@@ -159,13 +168,24 @@ pub struct GoTrace {
     pub begins: u32,
 }
 
+impl GoTrace {
+    /// Nobody may speak of it.
+    pub const UNKNOWN: GoTrace = GoTrace { id: [0; 2], sampled: 0, begins: 0 };
+}
+
 impl GoContext {
     /// The context changes while it is one: only its address tells it.
     pub const ANY_CONTENT: [u64; 2] = [0; 2];
+
+    /// That of a request of whose trace nothing is known.
+    #[inline(always)]
+    pub fn new(request: u64, content: [u64; 2]) -> Self {
+        Self { request, content, time: 0, asked: 0, trace: GoTrace::UNKNOWN, headers: GoTraceHeaders::NONE }
+    }
 }
 
 /// Contexts of requests being handled. Key: the context's address. Written when handling begins, removed when it ends; a
-/// program that ends it unseen leaves it to be displaced. About 3 MiB.
+/// program that ends it unseen leaves it to be displaced. About 3.5 MiB.
 #[map]
 pub static GO_CONTEXTS: LruHashMap<GoKey, GoContext> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
@@ -187,13 +207,23 @@ pub struct Goroutine {
     pub router_kind: u32,
     /// 1: its route was told.
     pub router_told: u32,
-    /// 1: the wire does not show the request it handles.
+    /// 0: the wire shows the request it handles; else [`HIDDEN_HTTP`] or [`HIDDEN_GRPC`].
     pub is_hidden: u64,
+    /// The connection it serves, one request after the other: a goroutine of `net/http` serves no other, ever. 0: not
+    /// known.
+    pub serves: u64,
+    /// The visit in which that was seen ([`GoLayout::visit`]).
+    pub visit: u64,
     /// 1: a driver executes a statement for it that no wire shows.
     pub is_asking: u64,
     /// The text of the statement that it is about to have executed.
     pub text: [u64; 2],
 }
+
+/// `net/http` handles it.
+pub const HIDDEN_HTTP: u64 = 1;
+/// gRPC handles it.
+pub const HIDDEN_GRPC: u64 = 2;
 
 impl Goroutine {
     /// About nothing.
@@ -206,13 +236,15 @@ impl Goroutine {
         router_kind: 0,
         router_told: 0,
         is_hidden: 0,
+        serves: 0,
+        visit: 0,
         is_asking: 0,
         text: [0; 2],
     };
 }
 
 /// Goroutines that handle a request or make a call for one. Key: number of the goroutine, never used again. Removed when
-/// a request's handling ends, else displaced. About 2 MiB.
+/// the connection it serves is closed, else displaced. About 2.5 MiB.
 #[map]
 pub static GOROUTINES: LruHashMap<GoKey, Goroutine> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
@@ -230,6 +262,24 @@ pub struct GoDescent {
 /// only where the user asks for it (`go_ancestry`); displaced. About 1 MiB.
 #[map]
 pub static GO_DESCENTS: LruHashMap<GoKey, GoDescent> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// A gRPC call under way.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoRpc {
+    /// Its name.
+    pub call: u64,
+    /// The request it is made for; 0: none.
+    pub request: u64,
+    /// `CLOCK_MONOTONIC` nanoseconds when it began.
+    pub started: u64,
+    /// Address of its context.
+    pub context: u64,
+}
+
+/// gRPC calls under way. Key: address of the `clientStream`. Removed when it is over, else displaced. About 1.5 MiB.
+#[map]
+pub static GO_RPCS: LruHashMap<GoKey, GoRpc> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 
 /// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
 #[map]

@@ -45,7 +45,7 @@ impl Decoder {
         Ok(Self { child, address, folder })
     }
 
-    /// Its process.
+    /// Process id.
     pub fn pid(&self) -> u32 {
         self.child.pid()
     }

@@ -1,6 +1,7 @@
 //! Go programs of `tests/apps`: built as services are, stripped and without paths of this machine.
 
 use std::{
+    fs,
     io::Write as _,
     path::PathBuf,
     process::Command,
@@ -9,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use crate::{
     child::Child,
     http::{self, Connection},
     place,
     programs::Program,
+    wait,
     watch::Watch,
 };
 
@@ -29,8 +31,12 @@ pub enum Build {
     Pie,
     /// With the race detector, which stops the program at the first race.
     Race,
+    /// With Elastic's own agent in it.
+    Elastic,
     /// By another version of Go, such as `go1.22.12`.
     Version(&'static str),
+    /// By another version of Go, with the older libraries of the app's `old.mod`.
+    Older(&'static str),
 }
 
 /// Builds a program of `tests/apps`.
@@ -42,16 +48,24 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
         Build::Fixed => (app.to_owned(), "exe", "local", "."),
         Build::Pie => (format!("{app}-pie"), "pie", "local", "."),
         Build::Race => (format!("{app}-race"), "exe", "local", "."),
+        // Of the same name, which is that of its service.
+        Build::Elastic => (format!("elastic/{app}"), "exe", "local", "."),
         // Go 1.19 does not find the package of a folder when another Go runs it.
         Build::Version(version) => (format!("{app}-{version}"), "exe", version, "main.go"),
+        Build::Older(version) => (format!("{app}-older-{version}"), "exe", version, "main.go"),
     };
     let program = place::build()?.join(name);
+    program.parent().map_or(Ok(()), fs::create_dir_all)?;
     let mut command = Command::new("go");
     // The tag has go-sqlite3 take the machine's SQLite; to compile its own takes a minute.
     let arguments = ["build", "-trimpath", "-tags=libsqlite3", "-ldflags=-s -w", "-buildmode", mode];
     command.current_dir(place::app(app)).env("GOTOOLCHAIN", version).args(arguments);
-    if build == Build::Race {
-        command.arg("-race").env("CGO_ENABLED", "1");
+    match build {
+        Build::Race => _ = command.arg("-race").env("CGO_ENABLED", "1"),
+        // `elastic.go`, and its modules.
+        Build::Elastic => _ = command.args(["-tags=elastic", "-modfile=elastic.mod"]),
+        Build::Older(_) => _ = command.arg("-modfile=old.mod"),
+        Build::Fixed | Build::Pie | Build::Version(_) => {}
     }
     let mut child = Child::start("go build", command.arg("-o").arg(&program).arg(source))?;
     let status = child.wait_for_end(LONGEST_BUILD)?;
@@ -67,9 +81,22 @@ const LONGEST_BUILD: Duration = Duration::from_secs(900);
 /// # Errors
 /// If agent or decoder do not start, or no probes are set.
 pub fn watch(program: &Program, arguments: &[&str]) -> Result<Watch> {
-    let pid = program.pid().to_string();
-    let mut watch = Watch::start(&[&["--pid", &pid, "--span-compression-enabled=false"], arguments].concat())?;
-    watch.agent().wait_for_line("Go's probes are set")?;
+    watch_all(&[program], arguments)
+}
+
+/// Watches programs, and waits until the probes of all are set.
+///
+/// # Errors
+/// Like [`watch`].
+pub fn watch_all(programs: &[&Program], arguments: &[&str]) -> Result<Watch> {
+    let pids: Vec<String> = programs.iter().map(|program| format!("--pid={}", program.pid())).collect();
+    let mut all = vec!["--span-compression-enabled=false"];
+    all.extend(pids.iter().map(String::as_str).chain(arguments.iter().copied()));
+    let mut watch = Watch::start(&all)?;
+    let agent = watch.agent();
+    let are_set = || agent.output().matches("Go's probes are set").count() >= programs.len();
+    let all_are = wait::until("probes to be set", wait::PATIENCE, || are_set().then_some(()));
+    all_are.with_context(|| agent.output())?;
     Ok(watch)
 }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::{
+    decoder::Decoder,
     go::{self, Build},
     http,
     postgres::Postgres,
@@ -58,6 +59,26 @@ pub fn start_under_stress(database: &Postgres) -> Result<Program> {
 /// If it does not build or start.
 pub fn start_behind(prefix: &[&str], build: Build, driver: Driver, database: &Postgres) -> Result<Program> {
     run(Command::new(go::compile("go-web", build)?), &[], prefix, (driver, &database.connection_string()))
+}
+
+/// Starts the service with Elastic's own agent in it, behind other words. It sends to the decoder, and looks for nothing
+/// else beside itself.
+///
+/// # Errors
+/// If it does not build or start.
+pub fn start_with_elastic(prefix: &[&str], database: &Postgres, decoder: &Decoder) -> Result<Program> {
+    let url = decoder.url();
+    let variables = [
+        ("ELASTIC_APM_SERVER_URL", url.as_str()),
+        ("ELASTIC_APM_CLOUD_PROVIDER", "none"),
+        ("ELASTIC_APM_CENTRAL_CONFIG", "false"),
+    ];
+    run(
+        Command::new(go::compile("go-web", Build::Elastic)?),
+        &variables,
+        prefix,
+        (Driver::Pq, &database.connection_string()),
+    )
 }
 
 fn run(

@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod callee;
 pub mod child;
+pub mod compared;
 pub mod databases;
 pub mod decoder;
 pub mod documents;

@@ -25,8 +25,11 @@ const PARENT: &str = "b7ad6b7169203331";
 const CARRYING: [&str; 4] = ["/get", "/post", "/chunked", "/file"];
 const LEFT_ALONE: [&str; 2] = ["/own", "/long"];
 
-fn caller() -> Result<Program> {
-    go::start("go-caller", Build::Fixed, ("GOTRACEBACK", "all"))
+/// A version of Go whose maps, and so headers, are of an older kind.
+const OLDER: &str = "go1.22.12";
+
+fn caller(build: Build) -> Result<Program> {
+    go::start("go-caller", build, ("GOTRACEBACK", "all"))
 }
 
 /// Has the program make each call once, in order; gives back what arrived, without the server's port.
@@ -64,14 +67,24 @@ fn lines(seen: &Seen, path: &str, flags: &str, state: Option<&str>) -> Result<Ve
 #[test]
 fn what_arrives_is_what_was_sent_and_the_place() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-    let program = caller()?;
-    let bare = calls(&program, &[])?;
     let continued = format!("traceparent: 00-{TRACE}-{PARENT}-01");
-    for (headers, state) in [
-        (&[][..], Some("es=s:1")),
-        (&[continued.as_str(), "tracestate: other=1,es=s:0.5"], Some("other=1,es=s:0.5")),
-        (&[continued.as_str()], None),
-    ] {
+    // More than one group of them.
+    let others: Vec<String> = (0..20).map(|number| format!("x-{number}: {number}")).collect();
+    let among_others: Vec<&str> = others.iter().map(String::as_str).chain([continued.as_str()]).collect();
+    let begins = (&[][..], Some("es=s:1"));
+    let continues = (&[continued.as_str(), "tracestate: other=1,es=s:0.5"][..], Some("other=1,es=s:0.5"));
+    carries(Build::Fixed, &[begins, continues, (&among_others, None)])?;
+    if go::has_version("go-caller", OLDER) {
+        carries(Build::Version(OLDER), &[begins, (&among_others, None)])?;
+    }
+    Ok(())
+}
+
+/// Calls carry what requests with these headers have them carry: lines with this state.
+fn carries(build: Build, asked: &[(&[&str], Option<&str>)]) -> Result<()> {
+    let program = caller(build)?;
+    let bare = calls(&program, &[])?;
+    for (headers, state) in asked {
         let watch = go::watch(&program, &[])?;
         let arrived = calls(&program, headers)?;
         let seen = watch.finish()?;
@@ -83,7 +96,7 @@ fn what_arrives_is_what_was_sent_and_the_place() -> Result<()> {
             }
             let (ours, theirs) = parted(arrived);
             ensure!(theirs == parted(bare).1, "{path}: {}", String::from_utf8_lossy(arrived));
-            let wanted = lines(&seen, path, "01", state)?;
+            let wanted = lines(&seen, path, "01", *state)?;
             ensure!(ours == wanted, "{path}: {ours:?} and not {wanted:?}");
         }
         let request = seen.documents.requests().next().context("a request")?;
@@ -99,7 +112,7 @@ fn what_arrives_is_what_was_sent_and_the_place() -> Result<()> {
 #[test]
 fn services_are_in_one_trace() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-    let (first, second) = (caller()?, caller()?);
+    let (first, second) = (caller(Build::Fixed)?, caller(Build::Fixed)?);
     let pids = [first.pid(), second.pid()].map(|pid| pid.to_string());
     let mut watch = Watch::start(&["--pid", &pids[0], "--pid", &pids[1]])?;
     for pid in &pids {
@@ -126,7 +139,7 @@ fn services_are_in_one_trace() -> Result<()> {
 #[test]
 fn agents_come_and_go() -> Result<()> {
     let Some(_turn) = Turn::take(&[NEEDS, &[Need::File(BPFTOOL)]].concat()) else { return Ok(()) };
-    let (mut program, leaf, before) = (caller()?, caller()?, Residue::now()?);
+    let (mut program, leaf, before) = (caller(Build::Fixed)?, caller(Build::Fixed)?, Residue::now()?);
     let paths =
         ["get", "post", "chunked", "file"].map(|path| format!("/{path}?to=http://127.0.0.1:{}/leaf", leaf.port()));
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
@@ -141,7 +154,7 @@ fn agents_come_and_go() -> Result<()> {
 #[test]
 fn it_can_be_switched_off() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-    let program = caller()?;
+    let program = caller(Build::Fixed)?;
     let bare = calls(&program, &[])?;
     let watch = go::watch(&program, &["--propagation=false"])?;
     ensure!(calls(&program, &[])? == bare);

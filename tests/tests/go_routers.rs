@@ -78,21 +78,21 @@ fn errors_of_handlers() -> Result<()> {
     let seen = ask("gin", Build::Fixed, &["/errors/1", "/panic/2"])?;
     let documents = seen.documents;
     let expected = [
-        ("*errors.errorString", json!("the shelf is empty")),
-        ("*fmt.wrapError", json!("item 1: the shelf is empty")),
-        ("*main.unlike", json!("[EMPTY]")),
+        ("errors", "errorString", json!("the shelf is empty")),
+        ("fmt", "wrapError", json!("item 1: the shelf is empty")),
+        ("main", "unlike", json!("[EMPTY]")),
     ];
     errors_are(&documents, "/errors/1", &expected)?;
     ensure!(text(documents.request("/errors/1")?, "event.outcome") == "success", "a bad request is the client's");
-    errors_are(&documents, "/panic/2", &[("string", json!("broken on purpose"))])?;
+    errors_are(&documents, "/panic/2", &[("", "string", json!("broken on purpose"))])?;
     let paths = ["/errors/1", "/wrapped/2", "/inner/3", "/unlike/4", "/none/5"];
     let documents = ask("echo", Build::Fixed, &paths)?.documents;
-    let http = "*github.com/labstack/echo/v4.HTTPError";
-    errors_are(&documents, paths[0], &[(http, json!("code=418, message=no coffee"))])?;
-    errors_are(&documents, paths[1], &[("*fmt.wrapError", json!("item 2: the shelf is empty"))])?;
-    errors_are(&documents, paths[2], &[(http, json!("[EMPTY]"))])?;
-    errors_are(&documents, paths[3], &[("*main.unlike", json!("[EMPTY]"))])?;
-    errors_are(&documents, paths[4], &[(http, json!("code=404, message=Not Found"))])
+    let (echo, http) = ("github.com/labstack/echo/v4", "HTTPError");
+    errors_are(&documents, paths[0], &[(echo, http, json!("code=418, message=no coffee"))])?;
+    errors_are(&documents, paths[1], &[("fmt", "wrapError", json!("item 2: the shelf is empty"))])?;
+    errors_are(&documents, paths[2], &[(echo, http, json!("[EMPTY]"))])?;
+    errors_are(&documents, paths[3], &[("main", "unlike", json!("[EMPTY]"))])?;
+    errors_are(&documents, paths[4], &[(echo, http, json!("code=404, message=Not Found"))])
 }
 
 /// fiber, which is no router but a server of its own: errors as its error handler gets them, and whose calls are whose.
@@ -101,15 +101,15 @@ fn requests_of_fiber() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let paths = ["/errors/1", "/wrapped/2", "/unlike/3", "/none/4", "/panic/5", "/panic-at/6", "/silent/7", "/calls/8"];
     let documents = ask("fiber", Build::Pie, &paths)?.documents;
-    let fiber = "*github.com/gofiber/fiber/v2.Error";
-    errors_are(&documents, paths[0], &[(fiber, json!("no coffee"))])?;
-    errors_are(&documents, paths[1], &[("*fmt.wrapError", json!("item 2: the shelf is empty"))])?;
-    errors_are(&documents, paths[2], &[("*main.unlike", json!("[EMPTY]"))])?;
-    errors_are(&documents, paths[3], &[(fiber, json!("Cannot GET /none/4"))])?;
+    let fiber = "github.com/gofiber/fiber/v2";
+    errors_are(&documents, paths[0], &[(fiber, "Error", json!("no coffee"))])?;
+    errors_are(&documents, paths[1], &[("fmt", "wrapError", json!("item 2: the shelf is empty"))])?;
+    errors_are(&documents, paths[2], &[("main", "unlike", json!("[EMPTY]"))])?;
+    errors_are(&documents, paths[3], &[(fiber, "Error", json!("Cannot GET /none/4"))])?;
     // Once, although a middleware makes an error of it.
-    errors_are(&documents, paths[4], &[("string", json!("broken on purpose"))])?;
+    errors_are(&documents, paths[4], &[("", "string", json!("broken on purpose"))])?;
     let bounds = "runtime error: index out of range [6] with length 1";
-    errors_are(&documents, paths[5], &[("runtime.boundsError", json!(bounds))])?;
+    errors_are(&documents, paths[5], &[("runtime", "boundsError", json!(bounds))])?;
     for (path, name) in
         [("/errors/1", "GET /errors/:id"), ("/none/4", "GET unknown route"), ("/silent/7", "GET /silent/:id")]
     {
@@ -122,13 +122,13 @@ fn requests_of_fiber() -> Result<()> {
     Ok(())
 }
 
-fn errors_are(documents: &Documents, path: &str, wanted: &[(&str, Value)]) -> Result<()> {
+fn errors_are(documents: &Documents, path: &str, wanted: &[(&str, &str, Value)]) -> Result<()> {
     let of_path = documents.errors().filter(|error| {
         documents.transaction_of(error).is_some_and(|transaction| text(transaction, "url.path") == path)
     });
     let exceptions: Vec<&Value> = of_path.map(|error| &error["error"]["exception"][0]).collect();
-    let found: Vec<(&str, Value)> =
-        exceptions.iter().map(|one| (text(one, "type"), one.get("message").cloned().unwrap_or_default())).collect();
+    let message = |one: &Value| one.get("message").cloned().unwrap_or_default();
+    let found: Vec<_> = exceptions.iter().map(|one| (text(one, "module"), text(one, "type"), message(one))).collect();
     ensure!(found == wanted, "{path}: {exceptions:?}");
     ensure!(exceptions.iter().all(|one| one["handled"] != json!(false)), "{path}: {exceptions:?}");
     Ok(())

@@ -18,7 +18,7 @@ use object::{Object, ObjectSection, ObjectSegment, ObjectSymbol, ReadCache, Symb
 
 pub mod go;
 
-pub use go::{GoBinary, GoBuild, Refusal};
+pub use go::{GoBinary, GoBuild, GoModule, Refusal};
 
 /// Largest file looked at.
 const LARGEST_FILE: u64 = 4 << 30;

@@ -20,6 +20,7 @@ pub mod activity;
 pub mod compression;
 pub mod destination;
 pub mod failure;
+pub mod grpc;
 pub mod naming;
 pub mod outcome;
 pub mod route;

@@ -3,19 +3,20 @@
 //! A status or an error the peer sent decides. Without one the ending decides, and only where it leaves no doubt: what
 //! was lost on the way, or was still open when watching ended, is [`Outcome::Unknown`], never a guess.
 
-use super::Outcome;
+use super::{Outcome, grpc};
 use crate::exchange::{Ending, Exchange, Http, Side, SqlError};
 
-/// Outcome of a request as the server that answered it counts it: failure from status 500 on.
+/// Outcome of a request as the server that answered it counts it: failure from status 500 on; of gRPC by its code.
 ///
 /// Without a status: the server closed the connection instead of answering (a crash, a handler that gave up), which
 /// every caller sees as an error: failure. When the client went away, or nobody knows who closed, nobody can tell what
 /// the answer would have been: unknown.
 pub fn of_http_server(exchange: &Exchange, http: &Http) -> Outcome {
-    match (http.status, exchange.ending) {
-        (Some(status), _) => failure_from(status >= 500),
-        (None, Ending::Aborted { by: Some(Side::Server) }) => Outcome::Failure,
-        (None, _) => Outcome::Unknown,
+    match (http.grpc.and_then(|grpc| grpc.code), http.status, exchange.ending) {
+        (Some(code), ..) => grpc::server_outcome(code),
+        (None, Some(status), _) => failure_from(status >= 500),
+        (None, None, Ending::Aborted { by: Some(Side::Server) }) => Outcome::Failure,
+        (None, None, _) => Outcome::Unknown,
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{
     EpochMicros, HttpContext, Outcome, Place, Transaction,
     destination::Addresses,
+    grpc,
     naming::{self, Named},
     outcome,
     rules::Rules,
@@ -40,9 +41,15 @@ pub fn from_http(
 ) -> RequestParts {
     let url = url::of_server(&http, addresses);
     RequestParts {
-        name: naming::transaction(&http.method, named, &url.pathname, rules),
+        name: match http.grpc {
+            Some(_) => naming::group(url.pathname.clone(), rules),
+            None => naming::transaction(&http.method, named, &url.pathname, rules),
+        },
         kind: if matches!(named, Some(Named::Operation(_))) { "graphql" } else { "request" },
-        result: http.status.map(result),
+        result: match http.grpc {
+            Some(grpc) => grpc.code.map(grpc::code_name),
+            None => http.status.map(result),
+        },
         outcome: outcome::of_http_server(exchange, &http),
         http: HttpContext {
             method: http.method,

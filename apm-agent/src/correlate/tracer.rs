@@ -2,6 +2,7 @@
 
 mod call;
 mod counters;
+mod grpc;
 mod hidden;
 mod logged;
 mod named;
@@ -38,6 +39,7 @@ use crate::{
         destination::{Addresses, Endpoint},
         failure,
         naming::Named,
+        outcome,
         rules::Rules,
         span::{self},
         transaction,
@@ -103,6 +105,7 @@ pub struct Tracer {
     hidden: HashMap<Name, Hidden>,
     hidden_calls: HashMap<Name, HiddenCall>,
     statements: HashMap<Name, Asking>,
+    grpc_calls: HashMap<Name, Parent>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -124,6 +127,7 @@ impl Tracer {
             hidden: HashMap::new(),
             hidden_calls: HashMap::new(),
             statements: HashMap::new(),
+            grpc_calls: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }
@@ -288,7 +292,7 @@ impl Tracer {
             self.publish_span(&instance, span);
         }
         errors.splice(..0, std::mem::take(&mut request.errors));
-        let is_failed = http.status.is_some_and(|status| status >= 500);
+        let is_failed = outcome::of_http_server(&exchange, &http) == Outcome::Failure;
         let parts = transaction::from_http(&exchange, http, named, &addresses, &self.rules);
         let start = self.clock.epoch(exchange.opened.time);
         let mut document = parts.into_transaction(request.place, start, duration(&exchange));

@@ -55,6 +55,8 @@ pub(super) struct Probed {
     contexts: BpfHashMap<MapData, PodKey, u32>,
     loaded: Vec<&'static str>,
     processes: HashMap<u32, Process>,
+    /// Times that probes were set, ever.
+    visits: u64,
 }
 
 struct Process {
@@ -68,7 +70,7 @@ impl Probed {
         layouts: BpfHashMap<MapData, u32, PodLayout>,
         contexts: BpfHashMap<MapData, PodKey, u32>,
     ) -> Self {
-        Self { layouts, contexts, loaded: Vec::new(), processes: HashMap::new() }
+        Self { layouts, contexts, loaded: Vec::new(), processes: HashMap::new(), visits: 0 }
     }
 
     /// Programs loaded so far.
@@ -144,7 +146,9 @@ impl Kernel {
         for (place, above) in &wanted.contexts {
             self.probed.contexts.insert(PodKey(GoKey::new(pid, *place)), above, 0).map_err(full)?;
         }
-        self.probed.layouts.insert(pid, PodLayout(wanted.layout), 0).map_err(full)
+        self.probed.visits += 1;
+        let layout = GoLayout { visit: self.probed.visits, ..wanted.layout };
+        self.probed.layouts.insert(pid, PodLayout(layout), 0).map_err(full)
     }
 }
 

@@ -43,7 +43,7 @@ impl Pipeline {
     pub(super) fn exit(&mut self, header: &Header, exit_code: u32) {
         let at = Stamp { time: header.time, mark: u64::from(header.tid) };
         if let Some(instance) = self.services.get(&header.pid) {
-            self.tracer.process_ended(header.pid, exit_code, &Arc::clone(instance));
+            self.tracer.process_ended(header.pid, exit_code, &Arc::clone(instance), header.time);
         }
         let mut ended = Vec::new();
         for (id, connection) in &mut self.connections {

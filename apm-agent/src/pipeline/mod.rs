@@ -101,8 +101,16 @@ impl Pipeline {
                     self.tracer.request_asked(header.pid, &Arc::clone(instance), asked, header.time);
                 }
             }
-            Event::Answered { request, status, failed } => {
-                self.tracer.request_answered((header.pid, *request), *status, *failed, header.time);
+            Event::Answered { request, status, grpc, failed } => {
+                self.tracer.request_answered((header.pid, *request), (*status, *grpc), *failed, header.time);
+            }
+            Event::Rpc { call, request } => {
+                self.tracer.grpc_call_began((header.pid, *call), *request, header.time);
+            }
+            Event::RpcDone(call) => {
+                if let Some(instance) = self.services.get(&header.pid) {
+                    self.tracer.grpc_call_ended(header.pid, &Arc::clone(instance), call, header.time);
+                }
             }
             Event::Call(call) => {
                 if let Some(instance) = self.services.get(&header.pid) {

@@ -8,9 +8,10 @@ use apm_common::go::GoLayout;
 use super::{loading::MOST_VERIFIED, stage::Stage};
 
 /// Every user probe in the object.
-const PROGRAMS: [&str; 17] = [
+const PROGRAMS: [&str; 18] = [
     "go_handle",
     "go_handled",
+    "go_closed",
     "go_route",
     "go_gorilla",
     "go_gin",

@@ -33,6 +33,7 @@ pub enum Seen {
     Answered(u64),
     Call(u64),
     Called(u64),
+    GrpcCall(u64),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -68,6 +69,8 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::Failed { request, .. } => Seen::GaveError(request),
         Event::Statement(statement) => Seen::Statement(statement.goroutine),
         Event::StatementDone { goroutine } | Event::StatementFailed { goroutine, .. } => Seen::Statement(goroutine),
+        Event::Rpc { call, .. } => Seen::GrpcCall(call),
+        Event::RpcDone(ended) => Seen::GrpcCall(ended.call),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {

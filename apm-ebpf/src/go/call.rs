@@ -6,16 +6,16 @@ use super::{
     Hit,
     context::{entered, registered},
     descent::{maker, request_for},
-    member,
+    member, trace,
 };
 use crate::{
-    maps::{GOROUTINES, Goroutine},
-    propagate::wanted,
+    maps::{Call, GOROUTINES, Goroutine},
+    propagate,
     registers::{Register, probed},
 };
 
 /// Functions that make a call on their own goroutine, with the context as first argument after the receiver:
-/// `database/sql.(*DB).queryDC` and its like.
+/// `database/sql.(*DB).conn` and its like.
 #[uprobe]
 pub fn go_call(ctx: ProbeContext) -> u32 {
     let _ = calling(&ctx);
@@ -25,8 +25,9 @@ pub fn go_call(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn calling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let calls = request_for(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
-    if let Some(known) = hit.known() {
+    let known = hit.known();
+    let calls = request_for(&hit, &known, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
+    if let Some(known) = known {
         (known.calls, known.connection) = (calls, 0);
     } else if calls != 0 {
         let goroutine = Goroutine { calls, ..Goroutine::NONE };
@@ -55,14 +56,14 @@ fn round_trip(ctx: &ProbeContext) -> Option<()> {
         let goroutine = hit.known()?;
         registered(&hit, goroutine.context).filter(|known| known.request == goroutine.handles)
     });
-    let certain = match known {
+    let certain = match &known {
         Some(known) => known.request,
         None => hit.known().map_or(0, |goroutine| goroutine.handles),
     };
     state.owner = maker(&hit, certain);
     // Nothing can be written into what is sealed.
-    if !hit.is_tls(connection[0]) {
-        state.call = wanted(known.map(|known| known.trace));
+    if propagate::is_on() && !hit.is_tls(connection[0]) {
+        state.call = known.map_or(Call::NONE, |known| propagate::wanted(trace::of(&hit, known)));
     }
     None
 }

@@ -7,7 +7,7 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
 use super::{Hit, context::request_of, member, process};
 use crate::{
-    maps::{GO_DESCENTS, GOROUTINES, GoDescent},
+    maps::{GO_DESCENTS, GOROUTINES, GoDescent, Goroutine},
     registers::{Register, probed},
     ring::count,
 };
@@ -50,9 +50,10 @@ fn descent_of_child(maker: GoKey) -> Option<GoDescent> {
 /// For which request a call is made, on its own goroutine: the one its context belongs to, else the one that goroutine was
 /// made in. 0: not known, or the goroutine handles one itself.
 #[inline(always)]
-pub fn request_for(hit: &Hit, context: [u64; 2]) -> u64 {
-    let by_context = request_of(hit, context);
-    if by_context == 0 && hit.known().is_some_and(|known| known.handles != 0) {
+pub fn request_for(hit: &Hit, known: &Option<&'static mut Goroutine>, context: [u64; 2]) -> u64 {
+    let own = known.as_ref().map_or((0, 0), |known| (known.handles, known.context));
+    let by_context = request_of(hit, own, context);
+    if by_context == 0 && own.0 != 0 {
         return 0;
     }
     maker(hit, by_context)

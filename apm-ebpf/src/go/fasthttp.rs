@@ -10,9 +10,9 @@ use apm_common::{
 };
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, ITAB_TYPE, handle::number, hidden::done, member, route, trace, value::tell_failure};
+use super::{Hit, ITAB_TYPE, handle::number, hidden::done, member, route, value::tell_failure};
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, GoContext, GoHeaders, Goroutine},
+    maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
@@ -40,8 +40,7 @@ fn handle(ctx: &ProbeContext) -> Option<()> {
     let goroutine = Goroutine { handles: request, context, ..Goroutine::NONE };
     GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?;
     let content = GoContext::ANY_CONTENT;
-    let entered = GoContext { request, content, trace: trace::UNKNOWN, headers: GoHeaders::NONE };
-    GO_CONTEXTS.insert(hit.key(context), entered, 0).ok()?;
+    GO_CONTEXTS.insert(hit.key(context), GoContext::new(request, content), 0).ok()?;
     let mut slot = reserve()?;
     slot.write(Record { header: header(kind::HANDLE, 0), body: HandleBody { request, connection } });
     submit(slot);
@@ -55,6 +54,8 @@ pub fn go_fasthttp_handled(ctx: ProbeContext) -> u32 {
         && let Some(known) = hit.known()
     {
         done(&hit, known, 0, 0);
+        // The next request on this goroutine may come on another connection.
+        hit.forget();
     }
     0
 }

@@ -1,16 +1,15 @@
 //! Requests that `net/http` handles: from `serverHandler.ServeHTTP` to `(*response).finishRequest`.
 
-use apm_common::event::{HandleBody, kind};
+use apm_common::event::{ANSWERED_FAILED, HandleBody, kind};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext};
 
 use super::{
     Hit, ITAB_TYPE,
-    hidden::{done, is_http2, tell_asked},
-    member, trace,
+    hidden::{NO_STATUS, done, is_http2, tell_asked},
+    member,
 };
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, GoContext, GoHeaders, Goroutine},
-    propagate,
+    maps::{GO_CONTEXTS, GOROUTINES, GoContext, Goroutine, HIDDEN_HTTP},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
@@ -44,27 +43,24 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     let content = member(context, 0)?;
     let request = number(hit.goroutine);
     let head = header(kind::HANDLE, 0);
-    let way = way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked);
-    let goroutine = Goroutine { handles: request, context, is_hidden: way.is_hidden() as u64, ..Goroutine::NONE };
-    GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?;
-    let entered = GoContext { request, content, trace: trace::UNKNOWN, headers: GoHeaders::NONE };
-    GO_CONTEXTS.insert(hit.key(context), entered, 0).ok()?;
-    // SAFETY: map values live until the program ends (RCU), and the handler that will speak of it has not begun.
-    let entered = unsafe { &mut *GO_CONTEXTS.get_ptr_mut(hit.key(context))? };
-    let connection = if let Way::Plain(connection) = way { connection } else { 0 };
-    let (is_hidden, is_http2) = (way.is_hidden() as u64, matches!(way, Way::Http2) as u64);
-    let kept = &raw mut entered.headers.way;
-    // SAFETY: a member of a reference. Volatile, so that the verifier walks the loop for all ways at once.
-    let [way, connection] = unsafe {
-        kept.write_volatile([is_hidden | is_http2 << 1, connection]);
-        if is_hidden != 0 || propagate::is_on() {
-            trace::read_headers(&hit, asked, &mut entered.headers);
-            entered.trace = trace::of_request(&hit, &entered.headers, &head, request);
-        }
-        kept.read_volatile()
+    let known = hit.known();
+    let way = match &known {
+        // What was found out at its first request holds for the others.
+        Some(known) if known.serves != 0 && known.visit == hit.layout.visit => Way::Plain(known.serves),
+        _ => way(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)], asked),
     };
-    if way & 1 != 0 {
-        return tell_asked(&hit, head, request, asked, way & 2 != 0, &entered.headers);
+    let (connection, visit) = (way.connection(), hit.layout.visit);
+    let is_hidden = if way.is_hidden() { HIDDEN_HTTP } else { 0 };
+    let goroutine = Goroutine { handles: request, context, is_hidden, serves: connection, visit, ..Goroutine::NONE };
+    // Most requests come on connections that are kept, and so to goroutines that are known: to write anew costs little.
+    match known {
+        Some(known) => *known = goroutine,
+        None => GOROUTINES.insert(hit.key(hit.goroutine), goroutine, 0).ok()?,
+    }
+    let entered = GoContext { time: head.time, asked, ..GoContext::new(request, content) };
+    GO_CONTEXTS.insert(hit.key(context), entered, 0).ok()?;
+    if way.is_hidden() {
+        return tell_asked(&hit, head, context, asked);
     }
     let mut slot = reserve()?;
     slot.write(Record { header: head, body: HandleBody { request, connection } });
@@ -89,6 +85,12 @@ impl Way {
     #[inline(always)]
     fn is_hidden(&self) -> bool {
         matches!(self, Way::Tls | Way::Http2)
+    }
+
+    /// The connection that the wire shows; 0: none.
+    #[inline(always)]
+    fn connection(&self) -> u64 {
+        if let Way::Plain(connection) = self { *connection } else { 0 }
     }
 }
 
@@ -131,11 +133,25 @@ pub fn go_handled(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn handled(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let known = hit.known()?;
+    let known = hit.known().filter(|known| known.handles != 0)?;
     let status = match known.is_hidden {
         0 => 0,
         _ => member(probed(ctx, Register::Ax), hit.layout.hidden.response_status).unwrap_or(0),
     };
     done(&hit, known, 0, status);
     None
+}
+
+/// `(*conn).close()`: the goroutine that served it ends. If it still handles a request, the handler panicked.
+#[uprobe]
+pub fn go_closed(ctx: ProbeContext) -> u32 {
+    if let Some(hit) = Hit::new(&ctx)
+        && let Some(known) = hit.known()
+    {
+        if known.handles != 0 {
+            done(&hit, known, ANSWERED_FAILED, NO_STATUS);
+        }
+        hit.forget();
+    }
+    0
 }

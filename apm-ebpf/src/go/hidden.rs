@@ -7,17 +7,17 @@ use apm_common::{
 use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{
-    Hit, member,
-    trace::{forget, text},
+    Hit, member, text,
+    trace::{self, forget},
 };
 use crate::{
-    maps::{GO_CONTEXTS, GOROUTINES, GoHeaders, Goroutine},
+    maps::{GO_CONTEXTS, GoTraceHeaders, Goroutine, HIDDEN_HTTP},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
 
 /// Status of an answer that is not known.
-const NO_STATUS: u64 = 0;
+pub const NO_STATUS: u64 = 0;
 
 /// Is it a request over HTTP/2?
 #[inline(always)]
@@ -25,38 +25,46 @@ pub fn is_http2(hit: &Hit, request: u64) -> bool {
     member::<u64>(request, hit.layout.hidden.request_major) == Some(2)
 }
 
-/// Tells what is asked.
+/// Tells what is asked, by a request that was entered by its context.
 #[inline(always)]
-pub fn tell_asked(
-    hit: &Hit,
-    head: EventHeader,
-    number: u64,
-    request: u64,
-    is_http2: bool,
-    headers: &GoHeaders,
-) -> Option<()> {
+pub fn tell_asked(hit: &Hit, head: EventHeader, context: u64, request: u64) -> Option<()> {
     let hidden = &hit.layout.hidden;
+    // SAFETY: map values live until the program ends (RCU), and the handler that will speak of it has not begun.
+    let entered = unsafe { &mut *GO_CONTEXTS.get_ptr_mut(hit.key(context))? };
+    trace::of(hit, entered);
     let tls: u64 = member(request, hidden.request_tls)?;
     let url: u64 = member(request, hidden.request_url)?;
-    let flags = if tls != 0 { ASKED_TLS } else { 0 } | if is_http2 { ASKED_HTTP2 } else { 0 };
+    let flags = if tls != 0 { ASKED_TLS } else { 0 } | if is_http2(hit, request) { ASKED_HTTP2 } else { 0 };
     let mut slot = reserve::<AskedBody>()?;
     let record: *mut Record<AskedBody> = slot.as_mut_ptr();
     // SAFETY: the slot is as large as the record. Every length is written, and nobody reads bytes behind one.
     unsafe {
         (&raw mut (*record).header).write(EventHeader { kind: kind::ASKED, flags, ..head });
         let body = &raw mut (*record).body;
-        (&raw mut (*body).request).write(number);
+        (&raw mut (*body).request).write(entered.request);
         copy(&raw mut (*body).method, text(request, hidden.request_method));
         copy(&raw mut (*body).path, text(url, hidden.url_path));
         copy(&raw mut (*body).query, text(url, hidden.url_query));
         copy(&raw mut (*body).host, text(request, hidden.request_host));
         copy(&raw mut (*body).remote, text(request, hidden.request_remote));
+        copy_trace(body, &entered.headers);
+    }
+    submit(slot);
+    Some(())
+}
+
+/// Copies what the caller said of the trace.
+///
+/// # Safety
+/// `body` is valid for writes.
+#[inline(always)]
+pub unsafe fn copy_trace(body: *mut AskedBody, headers: &GoTraceHeaders) {
+    // SAFETY: the caller's.
+    unsafe {
         copy(&raw mut (*body).traceparent, headers.traceparent);
         copy(&raw mut (*body).elastic_traceparent, headers.elastic_traceparent);
         copy(&raw mut (*body).tracestate, headers.tracestate);
     }
-    submit(slot);
-    Some(())
 }
 
 /// Copies a text, cut where there is no room for more.
@@ -78,11 +86,11 @@ pub unsafe fn copy<const N: usize>(to: *mut Text<N>, [address, length]: [u64; 2]
 
 /// The goroutine handles its request no more. Tells of the end, if the wire does not.
 #[inline(always)]
-pub fn done(hit: &Hit, known: &Goroutine, flags: u16, status: u64) {
+pub fn done(hit: &Hit, known: &mut Goroutine, flags: u16, status: u64) {
     let (request, is_hidden) = (known.handles, known.is_hidden);
     forget(hit, known);
     let _ = GO_CONTEXTS.remove(hit.key(known.context));
-    let _ = GOROUTINES.remove(hit.key(hit.goroutine));
+    *known = Goroutine { serves: known.serves, visit: known.visit, ..Goroutine::NONE };
     if is_hidden != 0
         && let Some(mut slot) = reserve()
     {
@@ -105,12 +113,13 @@ pub fn go_http2_handled(ctx: ProbeContext) -> u32 {
             None => NO_STATUS,
         };
         done(&hit, known, 0, status);
+        hit.forget();
     }
     0
 }
 
-/// `(*conn).close()`, and `(*http2serverConn).sendServeMsg(message)`, which a handler's goroutine calls last: if a request
-/// is still being handled there, its handler panicked.
+/// `(*http2serverConn).sendServeMsg(message)`, which a handler's goroutine calls last: if a request is still being handled
+/// there, its handler panicked.
 #[uprobe]
 pub fn go_gave_up(ctx: ProbeContext) -> u32 {
     end_hidden(&ctx, ANSWERED_FAILED);
@@ -128,8 +137,9 @@ pub fn go_hijack(ctx: ProbeContext) -> u32 {
 fn end_hidden(ctx: &ProbeContext, flags: u16) {
     if let Some(hit) = Hit::new(ctx)
         && let Some(known) = hit.known()
-        && known.is_hidden != 0
+        && known.is_hidden == HIDDEN_HTTP
     {
         done(&hit, known, flags, NO_STATUS);
+        hit.forget();
     }
 }

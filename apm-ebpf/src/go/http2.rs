@@ -4,13 +4,7 @@
 use apm_common::event::{CALLED_FAILED, CALLED_UNSENT, CallBody, CalledBody, kind};
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{
-    Hit,
-    context::request_of,
-    hidden::copy,
-    member, tls,
-    trace::text,
-};
+use super::{Hit, context::request_of, hidden::copy, member, text, tls};
 use crate::{
     maps::GOROUTINES,
     registers::{Register, probed},
@@ -30,7 +24,8 @@ fn calling(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
     let layout = &hit.layout.http2;
     let (stream, request) = (probed(ctx, Register::Ax), probed(ctx, Register::Bx));
-    let by_context = request_of(&hit, member(stream, layout.stream_ctx)?);
+    // This goroutine sees to the stream alone: it handles no request.
+    let by_context = request_of(&hit, (0, 0), member(stream, layout.stream_ctx)?);
     let owner = if by_context != 0 { by_context } else { handled_by_caller(&hit, probed(ctx, Register::R14)) };
     let connection = connection(&hit, stream).map_or(0, |socket| socket.inode);
     let url: u64 = member(request, layout.request_url)?;

@@ -17,11 +17,26 @@ use crate::{
     socket::{Socket, connection as connection_of, socket},
 };
 
+/// Reads a member of a structure in a map, or writes it, with nothing kept in registers.
+macro_rules! kept {
+    ($structure:ident.$member:ident) => {
+        // SAFETY: a member of a reference.
+        unsafe { (&raw const $structure.$member).read_volatile() }
+    };
+    ($structure:ident.$member:ident = $value:expr) => {
+        // SAFETY: as above.
+        unsafe { (&raw mut $structure.$member).write_volatile($value) }
+    };
+}
+
 mod call;
 mod context;
 mod descent;
 mod fasthttp;
+mod grpc;
+mod grpc_call;
 mod handle;
+mod headers;
 mod hidden;
 mod http2;
 mod panic;
@@ -58,6 +73,12 @@ impl Hit {
     fn known(&self) -> Option<&'static mut Goroutine> {
         // SAFETY: map values live until the program ends (RCU), and only the goroutine itself writes its own.
         GOROUTINES.get_ptr_mut(self.key(self.goroutine)).map(|known| unsafe { &mut *known })
+    }
+
+    /// Nothing more is known of the goroutine.
+    #[inline(always)]
+    fn forget(&self) {
+        let _ = GOROUTINES.remove(self.key(self.goroutine));
     }
 
     /// What is said on a `net.Conn`: on a plain connection, or over TLS on one.
@@ -106,6 +127,12 @@ fn member<T>(structure: u64, offset: u32) -> Option<T> {
         return None;
     }
     read_user(structure + offset as u64)
+}
+
+/// Address and length of a text that is a member.
+#[inline(always)]
+fn text(structure: u64, offset: u32) -> [u64; 2] {
+    member(structure, offset).unwrap_or([0; 2])
 }
 
 /// For which request the current task sends on a connection it opened, in a system call; 0: not known.

@@ -1,3 +1,3 @@
 module apm-agent/tests/apps/go-caller
 
-go 1.24
+go 1.22

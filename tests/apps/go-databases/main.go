@@ -33,6 +33,14 @@ import (
 	"go.mongodb.org/mongo-driver/v2/mongo/options"
 )
 
+// What an agent within the process takes for its own; see elastic.go.
+var (
+	openDatabase = sql.Open
+	asked        = func(handler http.Handler) http.Handler { return handler }
+	ofRedis8     = func(*redis8.Client) {}
+	ofMongo1     = func(*options1.ClientOptions) {}
+)
+
 func main() {
 	if port := os.Getenv("MYSQL_PORT"); port != "" {
 		useMysql(port, "")
@@ -49,7 +57,7 @@ func main() {
 	if port := os.Getenv("MONGODB_PORT"); port != "" {
 		useMongo("mongodb://127.0.0.1:" + port + "/?directConnection=true")
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), asked(http.DefaultServeMux)))
 }
 
 // handle answers with what ask gives for the number in the path.
@@ -67,7 +75,7 @@ func handle(pattern string, ask func(request *http.Request, number int) (string,
 
 func useMysql(port, parameters string) {
 	source := "shop@tcp(127.0.0.1:" + port + ")/shop" + parameters
-	database, err := sql.Open("mysql", source)
+	database, err := openDatabase("mysql", source)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -124,6 +132,7 @@ func (queue worker) do(what func() error) error {
 func useRedis(port string, encrypted *tls.Config) {
 	client := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, PoolSize: 1, TLSConfig: encrypted})
 	older := redis8.NewClient(&redis8.Options{Addr: "127.0.0.1:" + port, PoolSize: 1, TLSConfig: encrypted})
+	ofRedis8(older)
 	queue := begin()
 	handle("/redis/worker/{id}", func(request *http.Request, number int) (string, error) {
 		return "written", queue.do(func() error { return client.Set(request.Context(), "worker", number, 0).Err() })
@@ -154,7 +163,9 @@ func useMongo(uri string) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	older, err := mongo1.Connect(context.Background(), options1.Client().ApplyURI(uri))
+	olderOptions := options1.Client().ApplyURI(uri)
+	ofMongo1(olderOptions)
+	older, err := mongo1.Connect(context.Background(), olderOptions)
 	if err != nil {
 		log.Fatal(err)
 	}

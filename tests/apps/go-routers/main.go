@@ -30,6 +30,14 @@ var routers = map[string]func() http.Handler{
 	"gin": withGin, "gorilla": withGorilla, "chi": withChi, "echo": withEcho,
 }
 
+// What an agent within the process puts into each router; see elastic.go.
+var (
+	inGin     = func(*gin.Engine) {}
+	inGorilla = func(*mux.Router) {}
+	inChi     = func(chi.Router) {}
+	inEcho    = func(*echo.Echo) {}
+)
+
 func main() {
 	if os.Getenv("ROUTER") == "fiber" {
 		fmt.Fprintln(os.Stderr, withFiber().Listen("127.0.0.1:"+os.Getenv("PORT")))
@@ -80,8 +88,10 @@ func done(answer http.ResponseWriter, _ *http.Request) {
 func withGin() http.Handler {
 	gin.SetMode(gin.ReleaseMode)
 	engine := gin.New()
+	engine.Use(gin.Recovery())
+	inGin(engine)
 	// As tracing middlewares do.
-	engine.Use(gin.Recovery(), func(c *gin.Context) {
+	engine.Use(func(c *gin.Context) {
 		c.Request = c.Request.WithContext(context.WithValue(c.Request.Context(), key{}, 2))
 		c.Next()
 	})
@@ -102,6 +112,7 @@ func withGin() http.Handler {
 
 func withGorilla() http.Handler {
 	router := mux.NewRouter()
+	inGorilla(router)
 	router.HandleFunc("/users/{id:[0-9]{1,9}}", done)
 	router.HandleFunc("/whole/{id}", whole)
 	router.PathPrefix("/api").Subrouter().PathPrefix("/v1").Subrouter().HandleFunc("/items/{id}/{rest:.*}", done)
@@ -110,6 +121,7 @@ func withGorilla() http.Handler {
 
 func withChi() http.Handler {
 	router := chi.NewRouter()
+	inChi(router)
 	router.Use(withValue)
 	router.Get("/users/{id}", done)
 	router.Get("/whole/{id}", whole)
@@ -129,6 +141,7 @@ func withChi() http.Handler {
 
 func withEcho() http.Handler {
 	router := echo.New()
+	inEcho(router)
 	router.Use(func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			c.SetRequest(c.Request().WithContext(context.WithValue(c.Request().Context(), key{}, 2)))

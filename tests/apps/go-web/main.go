@@ -33,30 +33,38 @@ type service struct {
 	db     *sql.DB
 	direct *pgxpool.Pool
 	jobs   chan job
-	client http.Client
+	client *http.Client
 	// A worker that the first request starts.
 	first sync.Once
 	later chan job
 }
+
+// What an agent within the process takes for its own; see elastic.go.
+var (
+	openDatabase = sql.Open
+	asked        = func(handler http.Handler) http.Handler { return handler }
+	asking       = func(client *http.Client) *http.Client { return client }
+)
 
 func main() {
 	driver := os.Getenv("DRIVER")
 	if driver == "" {
 		driver = "postgres"
 	}
-	db, err := sql.Open(driver, os.Getenv("DATABASE_URL"))
+	db, err := openDatabase(driver, os.Getenv("DATABASE_URL"))
 	exitOn(err)
 	db.SetMaxOpenConns(12)
 	db.SetMaxIdleConns(12)
 	direct, err := pgxpool.New(context.Background(), os.Getenv("DATABASE_URL"))
 	exitOn(err)
 	s := &service{db: db, direct: direct, jobs: make(chan job, 16), later: make(chan job)}
-	s.client.Transport = &http.Transport{MaxIdleConnsPerHost: 32}
+	s.client = asking(&http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32}})
 	for range 8 {
 		go s.work()
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /item/{id}", s.answer(s.query))
+	mux.HandleFunc("/bad/{id}", s.answer(s.bad))
 	mux.HandleFunc("/arguments/{id}", s.answer(s.arguments))
 	mux.HandleFunc("/exec/{id}", s.answer(s.exec))
 	mux.HandleFunc("/transaction/{id}", s.answer(s.transaction))
@@ -80,7 +88,7 @@ func main() {
 	mux.HandleFunc("/crash/{id}", func(http.ResponseWriter, *http.Request) { go explode() })
 	mux.Handle("/inner/", http.StripPrefix("/inner", inner(s)))
 	listener := "127.0.0.1:" + os.Getenv("PORT")
-	fmt.Fprintln(os.Stderr, http.ListenAndServe(listener, withValue(mux)))
+	fmt.Fprintln(os.Stderr, http.ListenAndServe(listener, asked(withValue(mux))))
 	os.Exit(1)
 }
 
@@ -112,6 +120,11 @@ func (s *service) answer(do func(context.Context, *http.Request, string) error) 
 
 func (s *service) query(ctx context.Context, _ *http.Request, id string) error {
 	return one(s.db.QueryRowContext(ctx, "SELECT name FROM items WHERE id = "+id))
+}
+
+// bad asks for what is not there.
+func (s *service) bad(ctx context.Context, _ *http.Request, id string) error {
+	return one(s.db.QueryRowContext(ctx, "SELECT name FROM missing WHERE id = "+id))
 }
 
 // arguments has the driver prepare, bind and execute; the limit is the request's number.

@@ -1,35 +1,9 @@
 //! Where our documents are meant to differ from those of Elastic's agent.
 
-use super::comparison::Difference;
-
-/// Nothing stands there.
-const NONE: &str = "-";
-/// Something stands there.
-const SOME: &str = "*";
-
-/// A difference that is meant.
-struct Meant {
-    /// What the document's name has in it.
-    documents: &'static str,
-    /// The field; with `*` at its end those that begin so.
-    field: &'static str,
-    ours: &'static str,
-    elastic: &'static str,
-    why: &'static str,
-}
-
-const fn meant(
-    documents: &'static str,
-    field: &'static str,
-    ours: &'static str,
-    elastic: &'static str,
-    why: &'static str,
-) -> Meant {
-    Meant { documents, field, ours, elastic, why }
-}
+use apm_tests::compared::{Meant, NONE, SOME, meant};
 
 /// All that is meant. What is not here fails, and so does what is here and does not occur.
-const MEANT: &[Meant] = &[
+pub const MEANT: &[Meant] = &[
     meant("", "agent.activation_method", "\"ebpf\"", "\"preload\"", "how each comes in"),
     meant("", "agent.version", SOME, SOME, "each has its own"),
     meant(
@@ -152,28 +126,3 @@ const MEANT: &[Meant] = &[
         "thrown after the request, of which only the ids are kept",
     ),
 ];
-
-/// Differences that are not meant, and meant ones that are none, a line each.
-pub fn unexplained(differences: &[Difference]) -> Vec<String> {
-    let surprises = differences.iter().filter(|difference| !MEANT.iter().any(|meant| meant.explains(difference)));
-    let idle = MEANT.iter().filter(|meant| !differences.iter().any(|difference| meant.explains(difference)));
-    let idle = idle.map(|meant| format!("no longer different: {} | {} ({})", meant.documents, meant.field, meant.why));
-    surprises.map(ToString::to_string).chain(idle).collect()
-}
-
-impl Meant {
-    fn explains(&self, difference: &Difference) -> bool {
-        let field = match self.field.strip_suffix('*') {
-            Some(beginning) => difference.field.starts_with(beginning),
-            None => difference.field == self.field,
-        };
-        let is = |wanted: &str, value: &Option<String>| match value.as_deref() {
-            None => wanted == NONE,
-            Some(value) => wanted == SOME || wanted == value,
-        };
-        field
-            && difference.document.contains(self.documents)
-            && is(self.ours, &difference.ours)
-            && is(self.elastic, &difference.elastic)
-    }
-}

@@ -5,6 +5,7 @@ use std::{process::Command, thread};
 
 use anyhow::{Context as _, Result, anyhow, ensure};
 use apm_tests::{
+    compared::{self, Entries},
     decoder::Decoder,
     documents::Documents,
     express, http,
@@ -17,13 +18,11 @@ use apm_tests::{
     small_servers::SmallServers,
     tds::SqlServer,
     turn::{Need, Turn},
-    wait,
     watch::Watch,
 };
 
-use self::comparison::Entries;
+use self::differences::MEANT;
 
-mod comparison;
 mod differences;
 
 const NEEDS: &[Need] =
@@ -157,7 +156,7 @@ impl Service {
 
     /// The documents of this program among those of all.
     fn entries(&self, documents: &Documents) -> Entries {
-        comparison::entries(&documents.of_process(self.program.pid()), self.script.app, &self.ports)
+        compared::entries(&documents.of_process(self.program.pid()), self.script.app, &self.ports, compared::kind)
     }
 }
 
@@ -204,15 +203,11 @@ fn documents_are_those_of_elastic_s_agent() -> Result<()> {
     });
     let (ours, our_services) = ours?;
     let (decoder, their_services) = elastic.map_err(|_| anyhow!("a thread panicked"))??;
-    // Nothing says when Elastic's agent has sent all.
-    let mut surprises = Vec::new();
-    let as_expected = wait::until("documents as expected", wait::PATIENCE, || {
+    compared::differ_as_meant(MEANT, || {
         let theirs = decoder.documents().ok()?;
         let pairs = our_services.iter().zip(&their_services);
         let differences =
-            pairs.flat_map(|(our, their)| comparison::differences(&our.entries(&ours), &their.entries(&theirs)));
-        surprises = differences::unexplained(&differences.collect::<Vec<_>>());
-        surprises.is_empty().then_some(())
-    });
-    as_expected.with_context(|| surprises.join("\n"))
+            pairs.flat_map(|(our, their)| compared::differences(&our.entries(&ours), &their.entries(&theirs)));
+        Some(differences.collect())
+    })
 }

@@ -5,6 +5,7 @@ use std::{fs, process::Command, time::Duration};
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     child::Child,
+    decoder::Decoder,
     dotnet::{Framework, Web},
     express,
     go::Build,
@@ -125,7 +126,16 @@ impl Scenario {
             Scenario::Go | Scenario::GoWire => {
                 let database = pinned_database(AGENT_CORE)?;
                 let program = go_web::start_behind(&PINNED, Build::Fixed, Driver::Pq, &database)?;
-                Target::Go { program, _database: database, probes: self == Scenario::Go }
+                let probes = self == Scenario::Go;
+                let decoder = probes.then(Decoder::start).transpose()?;
+                let elastic = match decoder {
+                    Some(decoder) => {
+                        process::pin(decoder.pid(), AGENT_CORE)?;
+                        Some(Box::new((go_web::start_with_elastic(&PINNED, &database, &decoder)?, decoder)))
+                    }
+                    None => None,
+                };
+                Target::Go { program, elastic, _database: database, probes }
             }
             Scenario::Node(major) => Target::Node(Box::new(Shops::open(major, true)?)),
             Scenario::NodeWire(major) => Target::Node(Box::new(Shops::open(major, false)?)),
@@ -190,6 +200,8 @@ pub enum Target {
         program: Program,
         /// What it asks; ends with it.
         _database: Postgres,
+        /// The same with Elastic's agent in it, and where that sends to.
+        elastic: Option<Box<(Program, Decoder)>>,
         /// There are probes in it.
         probes: bool,
     },
@@ -261,7 +273,11 @@ impl Target {
 
     /// There is a process besides with Elastic's agent in it.
     pub fn has_elastic(&self) -> bool {
-        matches!(self, Target::Node(shops) if shops.elastic.is_some())
+        match self {
+            Target::Go { elastic, .. } => elastic.is_some(),
+            Target::Node(shops) => shops.elastic.is_some(),
+            _ => false,
+        }
     }
 
     /// Puts it under load once.
@@ -281,7 +297,10 @@ impl Target {
                 Server { pid: program.pid(), port: program.port(), path: "/one/7", keep_alive: true }
                     .run(AGENT_CORE, load, duration)
             }
-            Target::Go { program, .. } => item(program).run(AGENT_CORE, load, duration),
+            Target::Go { program, elastic, .. } => {
+                let with = elastic.as_ref().filter(|_| side == Side::Elastic).map(|elastic| &elastic.0);
+                item(with.unwrap_or(program)).run(AGENT_CORE, load, duration)
+            }
             Target::Node(shops) => item(shops.at(side)?).run(AGENT_CORE, load, duration),
             Target::Pgbench(database) => pgbench(database, load, duration),
         }

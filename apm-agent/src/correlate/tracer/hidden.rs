@@ -8,7 +8,7 @@ use crate::{
     build::destination::{Addresses, Endpoint},
     correlate::{Mark, named::Name},
     event::Asked,
-    exchange::{Ending, Exchange, Http, Nanos, Payload, Side, Stamp, TraceHeaders},
+    exchange::{Ending, Exchange, Grpc, Http, Nanos, Payload, Side, Stamp, TraceHeaders},
     metadata::ServiceInstance,
 };
 
@@ -51,8 +51,25 @@ impl Tracer {
         self.hidden.insert(name, hidden);
     }
 
-    /// Such a request has been handled.
-    pub fn request_answered(&mut self, name: Name, status: Option<u16>, failed: bool, time: Nanos) {
+    /// It is gRPC that answers such a request, which came to `net/http`.
+    pub(super) fn request_is_grpc(&mut self, name: Name) {
+        if let Some(hidden) = self.hidden.get_mut(&name) {
+            hidden.http.grpc = Some(Grpc::default());
+        }
+    }
+
+    /// Such a request has been handled. What gRPC answers ends by its word: `net/http` may give up before.
+    pub fn request_answered(
+        &mut self,
+        name: Name,
+        (status, grpc): (Option<u16>, Option<Grpc>),
+        failed: bool,
+        time: Nanos,
+    ) {
+        let Some(hidden) = self.hidden.get(&name) else { return };
+        if hidden.http.grpc.is_some() && grpc.is_none() && !failed {
+            return;
+        }
         let Some(Hidden { instance, addresses, http, opened }) = self.hidden.remove(&name) else { return };
         let party = Party::unseen(connection(name), name.0, &instance, &addresses);
         let exchange = Exchange {
@@ -62,10 +79,23 @@ impl Tracer {
             response_start: None,
             closed: Stamp { time, ..opened },
             ending: if failed { Ending::Aborted { by: Some(Side::Server) } } else { Ending::Complete },
-            payload: Payload::Http(Http { status, ..http }),
+            payload: Payload::Http(Http { status, grpc: grpc.or(http.grpc), ..http }),
         };
         self.counters.requests_hidden += 1;
         self.request_done(&party, Box::new(exchange));
+    }
+
+    /// A process has ended by what its handlers panicked with: that ends their requests, too.
+    pub(super) fn hidden_failed(&mut self, pid: u32, time: Nanos) {
+        let panicked = |name: &&Name| {
+            let request = self.requests.get(RequestKey { connection: connection(**name), serial: 0 });
+            name.0 == pid && request.is_some_and(|request| !request.panics.is_empty())
+        };
+        let mut failed: Vec<Name> = self.hidden.keys().filter(panicked).copied().collect();
+        failed.sort_unstable();
+        for name in failed {
+            self.request_answered(name, (None, None), true, time);
+        }
     }
 
     /// A process has ended, or nobody watches any more: what it handled is not reported. `None`: all of them.
@@ -86,10 +116,12 @@ fn addresses(asked: &Asked) -> Addresses {
 fn http(asked: &Asked) -> Http {
     let query = if asked.query.is_empty() { String::new() } else { format!("?{}", asked.query) };
     Http {
-        method: asked.method.clone(),
+        // That of gRPC is always the same.
+        method: if asked.is_grpc { "POST".to_owned() } else { asked.method.clone() },
         target: format!("{}{query}", asked.path),
         version: if asked.is_http2 { "2.0" } else { "1.1" },
         headers: vec![("Host".to_owned(), asked.host.clone())],
+        grpc: asked.is_grpc.then(Grpc::default),
         ..Http::default()
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use apm_common::{
-    event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_SERVE_MUX},
+    event::{ROUTER_CHI, ROUTER_GORILLA, ROUTER_GRPC, ROUTER_SERVE_MUX},
     propagation::{begun, sampled_below},
 };
 
@@ -40,6 +40,9 @@ impl Tracer {
     /// A part of the route of a request is known, in the words of the router that found it. The last router to find one
     /// has the last word: one may stand in a route of another.
     pub fn request_routed(&mut self, name: Name, router: u32, part: u32, pattern: &str) {
+        if router == ROUTER_GRPC {
+            return self.request_is_grpc(name);
+        }
         let Some(request) = self.requests.names.get(name).and_then(|key| self.requests.get_mut(key)) else { return };
         let before = request.route.take().filter(|_| part > 0);
         request.route = route(router, before, pattern);

@@ -49,15 +49,17 @@ impl Tracer {
     }
 
     /// A process is about to be forgotten. What nobody recovered ended it.
-    pub fn process_ended(&mut self, pid: u32, exit_code: u32, instance: &Arc<ServiceInstance>) {
-        self.forget_hidden(Some(pid));
-        self.forget_hidden_calls(Some(pid));
-        self.forget_statements(Some(pid));
+    pub fn process_ended(&mut self, pid: u32, exit_code: u32, instance: &Arc<ServiceInstance>, time: Nanos) {
         for panic in self.panics.ended(pid) {
             if exit_code != 0 {
                 self.blame(pid, panic, false, instance);
             }
         }
+        self.hidden_failed(pid, time);
+        self.forget_hidden(Some(pid));
+        self.forget_hidden_calls(Some(pid));
+        self.forget_grpc_calls(Some(pid));
+        self.forget_statements(Some(pid));
     }
 
     /// The server gives a connection up before it has recovered, and a handler may have answered before.

@@ -1,5 +1,6 @@
 //! Joining what a run time says with what the wire shows, event by event.
 
+mod grpc;
 mod outgoing;
 mod statement;
 
@@ -435,7 +436,7 @@ fn a_panic_is_an_error_by_what_becomes_of_it() {
     stage.say(30, panicked(8, 0));
     stage.say(31, recovered(8, Recoverer::Program));
     stage.say(32, panicked(9, 0));
-    stage.tracer.process_ended(PID, 512, &instance);
+    stage.tracer.process_ended(PID, 512, &instance, 50);
     let errors = stage.tracer.take_documents().filter_map(|(_, document)| match document {
         Document::Error(error) => Some((error.message, error.handled, error.within.is_some())),
         _ => None,
@@ -468,11 +469,11 @@ fn a_request_that_the_wire_does_not_show() {
     let thrown = Thrown { kind: "*errors.errorString".into(), message: "empty".into(), ..Thrown::default() };
     stage.say(13, Said::Failed(Box::new(Failed { request: 100, thrown: thrown.clone() })));
     stage.say(13, Said::Failed(Box::new(Failed { request: 9, thrown })));
-    stage.tracer.request_answered((PID, 100), Some(200), false, 20);
-    stage.tracer.request_answered((PID, 101), None, true, 21);
-    stage.tracer.request_answered((PID, 9), Some(200), false, 22);
-    stage.tracer.process_ended(PID, 0, &instance);
-    stage.tracer.request_answered((PID, 102), Some(200), false, 23);
+    stage.tracer.request_answered((PID, 100), (Some(200), None), false, 20);
+    stage.tracer.request_answered((PID, 101), (None, None), true, 21);
+    stage.tracer.request_answered((PID, 9), (Some(200), None), false, 22);
+    stage.tracer.process_ended(PID, 0, &instance, 23);
+    stage.tracer.request_answered((PID, 102), (Some(200), None), false, 23);
     let documents: Vec<Document> = stage.tracer.take_documents().map(|(_, document)| document).collect();
     let [Document::Error(error), Document::Transaction(first), Document::Transaction(second)] = documents.as_slice()
     else {

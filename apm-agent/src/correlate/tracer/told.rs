@@ -103,6 +103,7 @@ impl Tracer {
         self.forget_hidden(None);
         self.forget_hidden_calls(None);
         self.forget_statements(None);
+        self.forget_grpc_calls(None);
         let mut pids: Vec<u32> = self.bridged.keys().copied().collect();
         pids.sort_unstable();
         for pid in pids {

@@ -21,32 +21,41 @@ const LIBRARIES: [(&str, &str); 12] = [
 /// The name of a hook's group.
 pub(super) fn of(hook: &Hook) -> &'static str {
     let library = LIBRARIES.iter().find(|(begin, _)| hook.function.starts_with(begin)).map(|(_, name)| *name);
-    library.unwrap_or(match hook.part {
-        Part::Requests => REQUESTS,
-        Part::Tls => "tls",
-        Part::Http2 => "http2",
-        Part::Routes => "servemux",
-        Part::Routers => "routers",
-        Part::Panics => "panics",
-        Part::Calls => "calls",
-        Part::Http2Calls => "http2-client",
-        Part::PlainText => "tls-client",
-        Part::Fasthttp => FASTHTTP,
-        Part::Statements => "sqlite",
-        Part::Ancestry => "ancestry",
-    })
+    match (hook.part, library) {
+        // Of `database/sql`, for a library below it.
+        (Part::Statements, _) => "sqlite",
+        (_, Some(name)) => name,
+        (Part::Requests, None) => REQUESTS,
+        (Part::Tls, None) => TLS,
+        (Part::Http2, None) => "http2",
+        (Part::Routes, None) => "servemux",
+        (Part::Routers, None) => "routers",
+        (Part::Panics, None) => "panics",
+        (Part::Calls, None) => "calls",
+        (Part::Http2Calls, None) => "http2-client",
+        (Part::PlainText, None) => "tls-client",
+        (Part::Fasthttp, None) => FASTHTTP,
+        (Part::Ancestry, None) => "ancestry",
+        (Part::Grpc | Part::GrpcCalls, None) => "grpc",
+    }
 }
 
 /// Requests of `net/http`. Everything else hangs on them: they cannot be left alone, but `--go-probes=false` sets no
 /// probe at all.
 pub(super) const REQUESTS: &str = "http";
 
+/// Requests over TLS and HTTP/1.
+pub(super) const TLS: &str = "tls";
+
 /// Requests of fasthttp.
 const FASTHTTP: &str = "fasthttp";
 
 #[cfg(test)]
 mod tests {
-    use super::{super::hook::HOOKS, *};
+    use super::{
+        super::{hook::HOOKS, sqlite},
+        *,
+    };
 
     #[test]
     fn every_library_has_a_group_and_every_group_a_hook() {
@@ -55,6 +64,7 @@ mod tests {
         }
         let calls = HOOKS.iter().filter(|hook| hook.part == Part::Calls);
         assert_eq!(calls.filter(|hook| of(hook) == "calls").count(), 0, "every library that calls has a name");
+        assert!(sqlite::TEXTS.iter().chain(sqlite::STATEMENTS.iter().flatten()).all(|hook| of(hook) == "sqlite"));
         assert!(HOOKS.iter().all(|hook| (of(hook) == REQUESTS) == (hook.part == Part::Requests)));
     }
 }

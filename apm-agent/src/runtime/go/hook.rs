@@ -32,6 +32,10 @@ pub enum Part {
     Tls,
     /// Requests over HTTP/2.
     Http2,
+    /// Requests of gRPC.
+    Grpc,
+    /// Calls of gRPC.
+    GrpcCalls,
     /// Routes of `ServeMux`: a setting turns them off.
     Routes,
     /// Routes and errors of other routers.
@@ -57,6 +61,8 @@ pub enum Place {
     Entry,
     /// Where it calls another function: that one's arguments are.
     Call(&'static str),
+    /// Where it, or what runs on goroutines that it starts, calls another function, if anywhere.
+    CallWithin(&'static str),
     /// Behind its call of another function: that one's results are, so many of them.
     After(&'static str, usize),
     /// Behind all calls of the function itself: its results are, so many of them.
@@ -115,6 +121,19 @@ const fn plain_text(function: &'static str, program: &'static str, place: Place)
     Hook { function, program, part: Part::PlainText, place }
 }
 
+const fn grpc(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::Grpc, place: Place::Entry }
+}
+
+/// Whoever has run `handleStream` says so to a `WaitGroup`, on whichever way it ended.
+const fn grpc_left(function: &'static str, callee: &'static str) -> Hook {
+    Hook { function, program: "go_grpc_left", part: Part::Grpc, place: Place::CallWithin(callee) }
+}
+
+const fn grpc_call(function: &'static str, program: &'static str) -> Hook {
+    Hook { function, program, part: Part::GrpcCalls, place: Place::Entry }
+}
+
 const fn panics(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Panics, place: Place::Entry }
 }
@@ -125,6 +144,7 @@ pub const ROUND_TRIP: &str = "go_round_trip";
 /// Every hook. Those of requests stand in the order in which a request comes by, and are needed together: what is begun
 /// must be ended.
 pub const HOOKS: &[Hook] = &[
+    requests("net/http.(*conn).close", "go_closed"),
     requests("net/http.(*response).finishRequest", "go_handled"),
     requests("net/http.serverHandler.ServeHTTP", "go_handle"),
     Hook {
@@ -135,7 +155,6 @@ pub const HOOKS: &[Hook] = &[
     },
     fasthttp("github.com/valyala/fasthttp.(*Request).readLimitBody"),
     fasthttp("github.com/valyala/fasthttp.(*Request).readBodyStream"),
-    tls("net/http.(*conn).close", "go_gave_up"),
     tls("net/http.(*response).Hijack", "go_hijack"),
     // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
     http2("net/http.(*http2responseWriter).handlerDone", "go_http2_handled"),
@@ -167,14 +186,21 @@ pub const HOOKS: &[Hook] = &[
     router("github.com/gofiber/fiber/v2.(*App).ErrorHandler", "go_fiber2_failed"),
     router("github.com/gofiber/fiber/v3.(*App).ErrorHandler", "go_fiber3_failed"),
     Hook { function: "net/http.(*persistConn).roundTrip", program: ROUND_TRIP, part: Part::Calls, place: Place::Entry },
+    grpc_left("google.golang.org/grpc.(*Server).serveStreams", "sync.(*WaitGroup).Add"),
+    grpc_left("google.golang.org/grpc.(*Server).serveStreams", "sync.(*WaitGroup).Done"),
+    grpc_left("google.golang.org/grpc.(*Server).serverWorker", "sync.(*WaitGroup).Add"),
+    // Up to 1.68 in capitals.
+    grpc("google.golang.org/grpc/internal/transport.(*http2Server).WriteStatus", "go_grpc_status"),
+    grpc("google.golang.org/grpc/internal/transport.(*http2Server).writeStatus", "go_grpc_status"),
+    grpc("google.golang.org/grpc/internal/transport.(*serverHandlerTransport).WriteStatus", "go_grpc_status"),
+    grpc("google.golang.org/grpc/internal/transport.(*serverHandlerTransport).writeStatus", "go_grpc_status"),
+    grpc("google.golang.org/grpc.(*Server).handleStream", "go_grpc_handle"),
+    grpc_call("google.golang.org/grpc.(*clientStream).finish", "go_grpc_called"),
+    grpc_call("google.golang.org/grpc.(*clientStream).newAttemptLocked", "go_grpc_call"),
+    // All of `database/sql` takes a connection by one of these, with the context, before it asks.
     call("database/sql.(*DB).conn"),
-    call("database/sql.(*DB).pingDC"),
-    call("database/sql.(*DB).prepareDC"),
-    call("database/sql.(*DB).queryDC"),
-    call("database/sql.(*DB).execDC"),
-    call("database/sql.(*DB).beginDC"),
-    call("database/sql.(*Stmt).QueryContext"),
-    call("database/sql.(*Stmt).ExecContext"),
+    call("database/sql.(*Conn).grabConn"),
+    call("database/sql.(*Tx).grabConn"),
     call("github.com/jackc/pgx/v5.(*Conn).Query"),
     call("github.com/jackc/pgx/v5.(*Conn).Exec"),
     call("github.com/jackc/pgx/v5.(*Conn).Prepare"),

@@ -7,6 +7,8 @@
 
 mod fasthttp;
 mod group;
+mod grpc;
+mod headers;
 mod hidden;
 mod hook;
 mod layout;
@@ -22,10 +24,27 @@ pub use plan::{Placed, Plan, places};
 pub use reader::{Asked, Known, Reader};
 pub use vitals::Vitals;
 
+use crate::binary::GoModule;
+
 use super::{ARCHITECTURE, Detected, Named, Runtime, Subject};
 
 /// `service.agent.name` of Go services: that of Elastic's agent.
 pub const AGENT_NAME: &str = "go";
+
+/// Frameworks that Elastic's agent names, with what their versions begin with there: gin's as gin itself says it.
+const FRAMEWORKS: [(&str, &str, &str); 2] =
+    [("github.com/gin-gonic/gin", "gin", "v"), ("github.com/labstack/echo/v4", "echo", "")];
+
+/// The framework that a program is built with, and its version; `None` also where there is more than one.
+fn framework(modules: &[GoModule]) -> Option<(String, String)> {
+    let known = |module: &GoModule| {
+        let (_, name, prefix) = FRAMEWORKS.iter().find(|(path, ..)| *path == module.path)?;
+        let version = module.version.strip_prefix('v').unwrap_or(&module.version);
+        Some(((*name).to_owned(), format!("{prefix}{version}")))
+    };
+    let mut found = modules.iter().filter_map(known);
+    found.next().filter(|_| found.next().is_none())
+}
 
 pub(super) struct Go;
 
@@ -51,11 +70,31 @@ impl Runtime for Go {
         Some(Named::new(subject.executable_name()?, "name of the executable"))
     }
 
+    fn framework(&self, subject: &Subject) -> Option<(String, String)> {
+        framework(&subject.binary.go.as_ref()?.modules)
+    }
+
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "requests over TLS and HTTP/2 are told from Go 1.24 on",
-            "`traceparent` goes into plain HTTP/1 calls of `net/http` alone, from Go 1.24 on, and only on connections opened while the agent watches; not over TLS or HTTP/2, as nothing is written into the process",
+            "`traceparent` goes into plain HTTP/1 calls of `net/http` alone, and only on connections opened while the agent watches; not over TLS or HTTP/2, as nothing is written into the process",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own, or linked by a guess (`--go-ancestry`)",
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_the_framework() {
+        let module = |path: &str, version: &str| GoModule { path: path.into(), version: version.into() };
+        let (shop, gin) = (module("example.org/shop", "v1.0.0"), module("github.com/gin-gonic/gin", "v1.10.0"));
+        let echo = module("github.com/labstack/echo/v4", "v4.11.4");
+        let named = |name: &str, version: &str| Some((name.to_owned(), version.to_owned()));
+        assert_eq!(framework(&[shop.clone(), gin.clone()]), named("gin", "v1.10.0"));
+        assert_eq!(framework(std::slice::from_ref(&echo)), named("echo", "4.11.4"));
+        assert_eq!(framework(&[gin, echo]), None);
+        assert_eq!(framework(&[shop]), None);
     }
 }

@@ -79,15 +79,17 @@ impl Code {
             _ => None,
         };
         let code = (kind == SQLITE_ERROR).then(|| value.words[0].to_string());
+        let (module, kind) = named(&kind);
         let message = message.unwrap_or_default();
-        Thrown { kind, message, code, culprit: Some(String::new()), ..Thrown::default() }
+        Thrown { kind, module, message, code, culprit: Some(String::new()), ..Thrown::default() }
     }
 
     fn thrown(&self, panic: &Panic<'_>) -> Thrown {
         let frames = self.frames(panic);
         let (found, kind) = self.value_type(&panic.value);
         let message = found.and_then(|found| self.message(&found, &kind, &panic.value)).unwrap_or_default();
-        Thrown { kind, message, culprit: Some(culprit(&frames)), frames, ..Thrown::default() }
+        let (module, kind) = named(&kind);
+        Thrown { kind, module, message, culprit: Some(culprit(&frames)), frames, ..Thrown::default() }
     }
 
     fn value_type(&self, value: &Value<'_>) -> (Option<GoType>, String) {
@@ -138,11 +140,19 @@ impl Code {
 
 /// The first function of the program's own, as Elastic's Go agent has it; empty: there is none.
 fn culprit(frames: &[Frame]) -> String {
-    let own = frames.iter().find(|frame| !frame.library);
-    own.map_or_else(String::new, |frame| match &frame.module {
-        Some(module) => format!("{module}.{}", frame.function),
-        None => frame.function.clone(),
-    })
+    frames.iter().find(|frame| !frame.library).map_or_else(String::new, |frame| frame.function.clone())
+}
+
+/// Package and name of a type, or of what it points to, as Elastic's Go agent has them: `*example.org/shop.Empty` is
+/// `Empty` of `example.org/shop`. A type without a name of its own has no package.
+fn named(kind: &str) -> (Option<String>, String) {
+    let pointed_to = kind.strip_prefix('*').unwrap_or(kind);
+    // The arguments of a generic type are in brackets, and have packages of their own.
+    let (package, _) = split(pointed_to.split('[').next().unwrap_or_default());
+    match pointed_to.strip_prefix(package).and_then(|rest| rest.strip_prefix('.')) {
+        Some(name) if !package.contains([' ', '(', '{', '*']) => (Some(package.to_owned()), name.to_owned()),
+        _ => (None, kind.to_owned()),
+    }
 }
 
 /// A frame from a full name: `github.com/lib/pq.(*conn).Query` is `(*conn).Query` of `github.com/lib/pq`.
@@ -152,6 +162,7 @@ fn frame(name: &str, file: &str, line: u32) -> Frame {
         function: function.to_owned(),
         module: Some(package.replace("%2e", ".")).filter(|package| !package.is_empty()),
         file: Some(file.to_owned()).filter(|file| !file.is_empty()),
+        short_file: file.rsplit('/').next().filter(|name| !name.is_empty()).map(str::to_owned),
         line: Some(line).filter(|line| *line > 0),
         library: is_library(package, file),
         ..Frame::default()
@@ -209,6 +220,20 @@ mod tests {
         assert_eq!(split("net/http.HandlerFunc.ServeHTTP"), ("net/http", "HandlerFunc.ServeHTTP"));
         assert_eq!(split("nothing"), ("", "nothing"));
         assert_eq!(split(""), ("", ""));
+    }
+
+    #[test]
+    fn names_types() {
+        let found = |kind| named(kind);
+        let of = |package: &str, name: &str| (Some(package.to_owned()), name.to_owned());
+        assert_eq!(found("*github.com/labstack/echo/v4.HTTPError"), of("github.com/labstack/echo/v4", "HTTPError"));
+        assert_eq!(found("main.broken"), of("main", "broken"));
+        assert_eq!(found("*main.of[example.org/a.b]"), of("main", "of[example.org/a.b]"));
+        for nameless in
+            ["string", "[]main.x", "map[string]main.x", "func(main.x)", "**main.x", "struct { a main.x }", ""]
+        {
+            assert_eq!(found(nameless), (None, nameless.to_owned()));
+        }
     }
 
     #[test]

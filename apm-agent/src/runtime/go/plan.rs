@@ -4,19 +4,19 @@ use std::ops::Range;
 
 use apm_common::{
     fasthttp::GoFasthttp,
-    go::{GoHidden, GoLayout, GoRouters},
+    go::{GoGrpc, GoHeaders, GoHidden, GoLayout, GoRouters},
     outgoing::{GoHttp2, GoTls},
     settings::ABSENT,
     sqlite::GoSqlite,
 };
 
 use super::{
-    Asked, fasthttp, group, hidden,
+    Asked, fasthttp, group, grpc, headers, hidden,
     hook::{ANSWER, HOOKS, Hook, Part, Place, ROUND_TRIP},
     outgoing, sqlite,
 };
 use crate::{
-    binary::go::{GoBinary, Price, Site},
+    binary::go::{Function, GoBinary, Price, Site},
     kernel::{GoProbes, Probe},
     process::Process,
 };
@@ -76,12 +76,17 @@ impl Plan {
             left_alone: asked.left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
             carries: None,
         };
-        let by_net_http = layout.request_ctx != ABSENT && plan.place_both(binary, Part::Requests);
-        let by_fasthttp = layout.fasthttp != GoFasthttp::NONE && plan.place_both(binary, Part::Fasthttp);
-        if !by_net_http && !by_fasthttp {
-            return Err("it has no HTTP server of `net/http` or fasthttp whose requests could be told apart");
+        let by_net_http = layout.request_ctx != ABSENT
+            && plan.place_programs(binary, Part::Requests, &["go_closed", "go_handled", "go_handle"]);
+        let by_fasthttp = layout.fasthttp != GoFasthttp::NONE
+            && plan.place_programs(binary, Part::Fasthttp, &["go_fasthttp_handled", "go_fasthttp_handle"]);
+        // Without the headers a request would seem to have no caller.
+        let knows_headers = layout.headers != GoHeaders::NONE;
+        let by_grpc = knows_headers && plan.place_grpc(binary, bias);
+        if !by_net_http && !by_fasthttp && !by_grpc {
+            return Err("it has no server of `net/http`, fasthttp or gRPC whose requests could be told apart");
         }
-        if by_net_http {
+        if by_net_http && knows_headers {
             plan.place_hidden(binary, bias);
         }
         if asked.routes {
@@ -92,6 +97,7 @@ impl Plan {
         if by_net_http && plan.probes.probes.len() > before {
             plan.place_one(binary, &ANSWER);
         }
+        plan.place_grpc_calls(binary, bias);
         plan.place(binary, Part::Calls);
         plan.place_outgoing(binary, bias);
         let knows_calls = plan.probes.probes.iter().any(|probe| probe.program == ROUND_TRIP);
@@ -113,16 +119,32 @@ impl Plan {
         of(part).for_each(|hook| self.place_one(binary, hook));
     }
 
-    /// Beginning and end of requests; false: one is missing, and so neither is probed.
-    fn place_both(&mut self, binary: &GoBinary, part: Part) -> bool {
+    /// A part whose programs need each other: all of them, or none. Gives back whether it placed them.
+    fn place_programs(&mut self, binary: &GoBinary, part: Part, programs: &[&str]) -> bool {
         let before = self.probes.probes.len();
         self.place(binary, part);
         let placed = self.probes.probes.get(before..).unwrap_or_default();
-        let is_both = placed.iter().any(|probe| Some(probe.program) != placed.first().map(|first| first.program));
-        if !is_both {
+        let are_all = programs.iter().all(|program| placed.iter().any(|probe| probe.program == *program));
+        if !are_all {
             self.probes.probes.truncate(before);
         }
-        is_both
+        are_all
+    }
+
+    fn place_grpc(&mut self, binary: &GoBinary, bias: u64) -> bool {
+        let Some(layout) = grpc::server(binary, bias) else { return false };
+        let are_placed = self.place_programs(binary, Part::Grpc, &["go_grpc_left", "go_grpc_status", "go_grpc_handle"]);
+        if are_placed {
+            self.probes.layout.grpc = layout;
+        }
+        are_placed
+    }
+
+    fn place_grpc_calls(&mut self, binary: &GoBinary, bias: u64) {
+        let Some(layout) = grpc::client(binary, bias, self.probes.layout.grpc) else { return };
+        if self.place_programs(binary, Part::GrpcCalls, &["go_grpc_called", "go_grpc_call"]) {
+            self.probes.layout.grpc = layout;
+        }
     }
 
     /// Statements of databases within the process: each kind of call is told only if its end is seen, too.
@@ -133,20 +155,21 @@ impl Plan {
         }
     }
 
-    /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen.
+    /// Requests over TLS and HTTP/2. Each part is told only if its ends are all seen: those over TLS and HTTP/1 end like
+    /// others, and where a handler takes the connection over, which not every program has.
     fn place_hidden(&mut self, binary: &GoBinary, bias: u64) {
         let Some(mut layout) = hidden::layout(binary, bias) else { return };
-        let mut all_placed = |part| {
-            let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
-            self.place(binary, part);
-            // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
-            let placed = self.probes.probes.len() - probes;
-            placed >= 2 && placed.is_multiple_of(2) && self.left_out.len() == left_out
-        };
-        if !all_placed(Part::Tls) {
+        if self.leaves_alone(group::TLS) || !self.place_whole(binary, of(Part::Tls)) {
             layout.tls_conn = 0;
         }
-        if !all_placed(Part::Http2) || layout.h2_state == ABSENT || layout.h2_status == ABSENT {
+        // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
+        let programs = ["go_http2_handled", "go_gave_up"];
+        let before = self.probes.probes.len();
+        let is_whole = self.place_whole(binary, of(Part::Http2));
+        let placed = self.probes.probes.get(before..).unwrap_or_default();
+        let count = |program| placed.iter().filter(|probe| probe.program == program).count();
+        let [handled, gave_up] = programs.map(count);
+        if !is_whole || handled == 0 || handled != gave_up || layout.h2_state == ABSENT || layout.h2_status == ABSENT {
             layout.request_major = ABSENT;
         }
         self.probes.layout.hidden = layout;
@@ -177,8 +200,12 @@ impl Plan {
         is_whole
     }
 
+    fn leaves_alone(&self, group: &str) -> bool {
+        self.left_alone.iter().any(|name| name == group)
+    }
+
     fn place_one(&mut self, binary: &GoBinary, hook: &Hook) {
-        if self.left_alone.iter().any(|name| name == group::of(hook)) {
+        if self.leaves_alone(group::of(hook)) {
             return;
         }
         match sites(binary, hook) {
@@ -200,6 +227,10 @@ fn of(part: Part) -> impl Iterator<Item = &'static Hook> {
 /// Where the probes of a hook go, or why nowhere; `None`: the binary has not what it is for.
 fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static str>> {
     let function = binary.function(hook.function)?;
+    if binary.is_inlined(hook.function) {
+        // As the compiler does it with a profile of the program.
+        return Some(Err("some of its calls are inlined, where no probe in it sees them"));
+    }
     let found: Vec<Site> = match hook.place {
         Place::Entry => binary.site(&function).into_iter().collect(),
         // All of them, or one would seem to go on for ever.
@@ -208,6 +239,10 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
             landings.unwrap_or_default().sites
         }
         Place::Call(callee) => binary.calls(&function, &binary.function(callee)?),
+        Place::CallWithin(callee) => {
+            let calls = calls_within(binary, &function, &binary.function(callee)?);
+            return (!calls.is_empty()).then_some(Ok(calls));
+        }
         Place::After(callee, results) => {
             let landings = binary.landings(&binary.function(callee)?, results).unwrap_or_default();
             landings.sites.into_iter().filter(|site| (function.entry..function.end).contains(&site.address)).collect()
@@ -221,6 +256,16 @@ fn sites(binary: &GoBinary, hook: &Hook) -> Option<Result<Vec<Site>, &'static st
         }
         _ => Ok(found),
     })
+}
+
+/// Where a function, or a closure in one of its closures, calls another.
+fn calls_within(binary: &GoBinary, function: &Function, callee: &Function) -> Vec<Site> {
+    let is_within = |name: &str| {
+        let inner = name.strip_prefix(function.name.as_str());
+        inner.is_some_and(|inner| inner.is_empty() || inner.starts_with('.') && inner.matches('.').count() >= 2)
+    };
+    let calls = binary.functions().filter(|found| is_within(&found.name)).map(|found| binary.calls(&found, callee));
+    calls.flatten().collect()
 }
 
 /// Place of a member in a structure.
@@ -241,6 +286,7 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         tcp_conn: pointer("net.TCPConn"),
         unix_conn: pointer("net.UnixConn"),
         http_response: pointer("net/http.response"),
+        visit: 0,
         g_goid: offset("runtime.g", "goid"),
         g_m: offset("runtime.g", "m"),
         m_curg: offset("runtime.m", "curg"),
@@ -257,6 +303,8 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         http2: GoHttp2::NONE,
         fasthttp: fasthttp::layout(binary, bias),
         sqlite: sqlite::layout(binary, bias),
+        headers: headers::layout(binary).unwrap_or(GoHeaders::NONE),
+        grpc: GoGrpc::NONE,
     }
 }
 

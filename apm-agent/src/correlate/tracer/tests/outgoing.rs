@@ -26,8 +26,8 @@ fn a_call_that_the_wire_does_not_show() {
     }
     stage.tracer.call_ended((PID, 4), end(Some(404), false, true));
     stage.tracer.call_ended((PID, 9), end(Some(200), false, true));
-    stage.tracer.request_answered((PID, 100), Some(200), false, 30);
-    stage.tracer.process_ended(PID, 0, &instance);
+    stage.tracer.request_answered((PID, 100), (Some(200), None), false, 30);
+    stage.tracer.process_ended(PID, 0, &instance, 40);
     let mut transactions = Vec::new();
     let mut spans = Vec::new();
     for (_, document) in stage.tracer.take_documents() {

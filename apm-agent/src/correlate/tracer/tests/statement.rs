@@ -26,8 +26,8 @@ fn statements_that_no_wire_shows_hang_on_the_request_they_are_for() {
     // Nobody saw the end of the first.
     stage.tracer.statement_began(PID, &instance, &statement(100, 7, "SELECT 3"), 15);
     stage.tracer.statement_began(PID, &instance, &statement(100, 7, "SELECT 4"), 16);
-    stage.tracer.request_answered((PID, 100), Some(200), false, 20);
-    stage.tracer.process_ended(PID, 0, &instance);
+    stage.tracer.request_answered((PID, 100), (Some(200), None), false, 20);
+    stage.tracer.process_ended(PID, 0, &instance, 40);
     let documents: Vec<Document> = stage.tracer.take_documents().map(|(_, document)| document).collect();
     let [Document::Span(alone), Document::Transaction(exit), Document::Span(linked), Document::Transaction(request)] =
         documents.as_slice()

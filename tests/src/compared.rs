@@ -1,15 +1,20 @@
-//! Documents of two agents side by side, as fields.
+//! Documents of two agents side by side, as fields: what differs is meant, with its reason, or a failure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
 
-use apm_tests::documents::{Documents, number, text};
+use anyhow::{Context as _, Result};
 use serde_json::Value;
 
+use crate::{
+    documents::{Documents, field, number, text},
+    wait,
+};
+
 /// Fields of a document, by their dotted paths.
-type Fields = BTreeMap<String, String>;
+pub type Fields = BTreeMap<String, String>;
 
 /// Documents of one process, by what they are.
 pub type Entries = BTreeMap<String, Fields>;
@@ -79,12 +84,21 @@ pub fn differences(ours: &Entries, elastic: &Entries) -> Vec<Difference> {
     documents.into_iter().flat_map(of).collect()
 }
 
-/// The documents of one process, in which its own ports go by their names.
-pub fn entries(documents: &Documents, program: &str, ports: &[(&str, u16)]) -> Entries {
+/// Type and subtype of a span: what its documents may be told apart by.
+pub fn kind(span: &Value) -> String {
+    format!("{}.{}", text(span, "span.type"), text(span, "span.subtype"))
+}
+
+/// The documents of one process, in which its own ports go by their names; spans are told apart by what `kind` says.
+pub fn entries(
+    documents: &Documents,
+    program: &str,
+    ports: &[(&str, u16)],
+    kind: impl Fn(&Value) -> String,
+) -> Entries {
     let within = |document: &Value| {
         documents.transaction_of(document).map_or("no transaction", |transaction| text(transaction, "url.path"))
     };
-    let kind = |span: &Value| format!("{}.{}", text(span, "span.type"), text(span, "span.subtype"));
     let transactions =
         documents.transactions().map(|found| (format!("transaction {}", text(found, "url.path")), found));
     let spans = documents.spans().map(|span| (format!("span {} of {}", kind(span), within(span)), span));
@@ -98,6 +112,21 @@ pub fn entries(documents: &Documents, program: &str, ports: &[(&str, u16)]) -> E
         format!("{program}: {what} #{count}")
     };
     all.into_iter().map(|(what, document)| (numbered(what), fields(document, ports))).collect()
+}
+
+/// The names of all metrics, as fields.
+pub fn metrics(documents: &Documents) -> Fields {
+    samples(documents).map(|name| (name.to_owned(), "there".to_owned())).collect()
+}
+
+/// How often a metric was told.
+pub fn looks(documents: &Documents, metric: &str) -> usize {
+    samples(documents).filter(|name| *name == metric).count()
+}
+
+fn samples(documents: &Documents) -> impl Iterator<Item = &str> {
+    let samples = documents.metrics().filter_map(|set| field(set, "metricset.samples")?.as_array()).flatten();
+    samples.map(|sample| text(sample, "name"))
 }
 
 fn fields(document: &Value, ports: &[(&str, u16)]) -> Fields {
@@ -118,12 +147,85 @@ fn flatten(path: &str, value: &Value, fields: &mut Fields) {
     let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
     match value {
         Value::Object(members) => members.iter().for_each(|(name, value)| flatten(&below(name), value, fields)),
-        // Of a stack the innermost frame: further out are those of the agents themselves.
         Value::Array(items) if items.first().is_some_and(Value::is_object) => {
-            items.iter().take(1).for_each(|value| flatten(path, value, fields));
+            // Of a stack the program's own frames: others are those of the agents themselves.
+            let own: Vec<_> =
+                items.iter().filter(|frame| frame.get("library_frame") != Some(&Value::Bool(true))).collect();
+            if path.ends_with("stacktrace") {
+                let functions: Vec<_> = own.iter().map(|frame| text(frame, "function")).collect();
+                fields.insert(below("functions"), format!("{functions:?}"));
+            }
+            own.first().copied().or(items.first()).into_iter().for_each(|value| flatten(path, value, fields));
         }
         _ => {
             fields.insert(path.to_owned(), value.to_string());
         }
     }
+}
+
+/// Nothing stands there.
+pub const NONE: &str = "-";
+/// Something stands there.
+pub const SOME: &str = "*";
+
+/// A difference that is meant.
+#[derive(Debug)]
+pub struct Meant {
+    /// What the document's name has in it.
+    documents: &'static str,
+    /// The field; with `*` at its end those that begin so.
+    field: &'static str,
+    ours: &'static str,
+    elastic: &'static str,
+    why: &'static str,
+}
+
+/// A difference that is meant: what the document's name has in it, the field (with `*` at its end those that begin so),
+/// what ours has, what Elastic's has, and why.
+pub const fn meant(
+    documents: &'static str,
+    field: &'static str,
+    ours: &'static str,
+    elastic: &'static str,
+    why: &'static str,
+) -> Meant {
+    Meant { documents, field, ours, elastic, why }
+}
+
+/// Differences that are not meant, and meant ones that are none, a line each.
+fn unexplained(meant: &[Meant], differences: &[Difference]) -> Vec<String> {
+    let surprises = differences.iter().filter(|difference| !meant.iter().any(|meant| meant.explains(difference)));
+    let idle = meant.iter().filter(|meant| !differences.iter().any(|difference| meant.explains(difference)));
+    let idle = idle.map(|meant| format!("no longer different: {} | {} ({})", meant.documents, meant.field, meant.why));
+    surprises.map(ToString::to_string).chain(idle).collect()
+}
+
+impl Meant {
+    fn explains(&self, difference: &Difference) -> bool {
+        let field = match self.field.strip_suffix('*') {
+            Some(beginning) => difference.field.starts_with(beginning),
+            None => difference.field == self.field,
+        };
+        let is = |wanted: &str, value: &Option<String>| match value.as_deref() {
+            None => wanted == NONE,
+            Some(value) => wanted == SOME || wanted == value,
+        };
+        field
+            && difference.document.contains(self.documents)
+            && is(self.ours, &difference.ours)
+            && is(self.elastic, &difference.elastic)
+    }
+}
+
+/// Waits until the documents differ as they are meant to: nothing says when Elastic's agent has sent all.
+///
+/// # Errors
+/// If they never do.
+pub fn differ_as_meant(meant: &[Meant], mut differences: impl FnMut() -> Option<Vec<Difference>>) -> Result<()> {
+    let mut surprises = Vec::new();
+    let as_meant = wait::until("documents as expected", wait::PATIENCE, || {
+        surprises = unexplained(meant, &differences()?);
+        surprises.is_empty().then_some(())
+    });
+    as_meant.with_context(|| surprises.join("\n"))
 }
