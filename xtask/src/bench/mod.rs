@@ -3,7 +3,8 @@
 //! their median is the result. Target and load share core 0, the agent has core 1.
 //!
 //! Where a run time compiles as it goes (Node.js), there is a twin of the target that is never watched: it is what "bare"
-//! is, each run begins after a time under load with the agent already there, and one more follows when the agent has gone.
+//! is, and the two take turns of a second while the agent is there, after as many requests as V8 takes to settle. So they
+//! do once more when the agent has gone: two processes of which none is watched then.
 //!
 //! Absolute times are printed for orientation only: they are the machine's, the ratios are ours.
 

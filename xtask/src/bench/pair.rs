@@ -1,6 +1,6 @@
 //! A pair of runs, one bare, one watched; and what is compared with them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use apm_tests::{agent::Agent, process, wait};
@@ -14,6 +14,12 @@ use super::{
 /// Agent's CPU time between two looks below which it has nothing left to do, and the time between the looks.
 const IDLE: Duration = Duration::from_millis(1);
 const LOOKS: u32 = 20;
+
+/// How long a side runs at a time where sides take turns.
+const SLICE: Duration = Duration::from_secs(1);
+
+/// On a machine that is too busy for as many requests as it takes to settle.
+const LONGEST_SETTLING: Duration = Duration::from_secs(30);
 
 /// Whose run it is. Where a target has no process for it, it is the one that is watched at other times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +39,8 @@ pub struct Pair {
     pub bare: Run,
     /// With it.
     pub watched: Run,
-    /// When it has gone.
-    pub after: Option<Run>,
+    /// When it has gone; bare, in turns with it, and the one that was watched.
+    pub after: Option<(Run, Run)>,
     /// With Elastic's agent instead.
     pub elastic: Option<Run>,
     /// What the agent itself took.
@@ -56,13 +62,14 @@ pub struct Cost {
     pub exchanges_lost: u64,
 }
 
-/// Runs bare, then watched.
+/// Runs bare, then watched; or both in turns, where there is a process for each.
 ///
 /// # Errors
 /// If a run or the agent fails.
 pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
-    let bare = target.run(Side::Bare, load, duration)?;
-    let elastic = target.has_elastic().then(|| target.run(Side::Elastic, load, duration)).transpose()?;
+    let unwatched = |side, there: bool| there.then(|| target.run(side, load, duration)).transpose();
+    let alone = unwatched(Side::Bare, !target.has_twin())?;
+    let elastic = unwatched(Side::Elastic, !target.has_twin() && target.has_elastic())?;
     let folder = TempDir::new()?;
     let mut arguments = target.selection();
     arguments.extend(["--file".to_owned(), folder.path().join("documents.ndjson").display().to_string()]);
@@ -74,21 +81,53 @@ pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
     settle(target)?;
     wait_until_idle(agent.pid())?;
     let before = process::cpu_time(agent.pid());
-    let watched = target.run(Side::Watched, load, duration)?;
+    let (bare, watched, elastic) = match alone {
+        Some(bare) => (bare, target.run(Side::Watched, load, duration)?, elastic),
+        None => {
+            let sides = [Side::Bare, Side::Watched, Side::Elastic];
+            let sides = &sides[..if target.has_elastic() { 3 } else { 2 }];
+            let runs = in_turns(target, sides, load, duration)?;
+            (runs[0], runs[1], runs.get(2).copied())
+        }
+    };
     wait_until_idle(agent.pid())?;
     let cpu = process::cpu_time(agent.pid()).saturating_sub(before);
     let resident = process::resident_bytes(agent.pid())?;
     let stats = agent.stop()?.stats;
     let maps = stats.get("kernel.map_bytes");
     let (events_lost, exchanges_lost) = (stats.get("kernel.events.lost"), stats.lost_exchanges());
-    let after = target.has_twin().then(|| settle(target).and_then(|()| target.run(Side::Watched, load, duration)));
+    let after = target.has_twin().then(|| -> Result<_> {
+        settle(target)?;
+        let runs = in_turns(target, &[Side::Bare, Side::Watched], load, duration)?;
+        Ok((runs[0], runs[1]))
+    });
     let agent = Cost { cpu, resident, maps, events_lost, exchanges_lost };
     Ok(Pair { bare, watched, after: after.transpose()?, elastic, agent })
 }
 
+/// One run of each side, cut into slices that take turns: what the machine does besides changes from second to second,
+/// and so hits all alike.
+fn in_turns(target: &Target, sides: &[Side], load: Load, duration: Duration) -> Result<Vec<Run>> {
+    let mut slices = vec![Vec::new(); sides.len()];
+    for turn in 0..(duration.as_secs() / SLICE.as_secs()).max(1) as usize {
+        // Each goes first as often as the others.
+        for place in 0..sides.len() {
+            let at = (turn + place) % sides.len();
+            slices[at].push(target.run(sides[at], load, SLICE)?);
+        }
+    }
+    Ok(slices.iter().map(|slices| Run::joined(slices)).collect())
+}
+
+/// Puts the one that is watched, or was, under load until what its run time compiles is compiled. That takes requests, not
+/// time.
 fn settle(target: &Target) -> Result<()> {
-    let run = target.settling().map(|duration| target.run(Side::Watched, Load::Saturating, duration));
-    run.transpose().map(|_| ())
+    let begun = Instant::now();
+    let mut answered = 0;
+    while target.settling().is_some_and(|requests| answered < requests) && begun.elapsed() < LONGEST_SETTLING {
+        answered += target.run(Side::Watched, Load::Saturating, SLICE)?.requests;
+    }
+    Ok(())
 }
 
 fn wait_until_idle(pid: u32) -> Result<()> {

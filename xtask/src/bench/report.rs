@@ -55,10 +55,11 @@ struct Compared {
 }
 
 impl Compared {
-    fn of(pairs: &[Pair], run: fn(&Pair) -> Option<Run>) -> Option<Self> {
-        let runs: Vec<_> = pairs.iter().filter_map(|pair| Some((run(pair)?, pair.bare))).collect();
+    /// `runs` gives the bare run and the one that is compared with it.
+    fn of(pairs: &[Pair], runs: fn(&Pair) -> Option<(Run, Run)>) -> Option<Self> {
+        let runs: Vec<_> = pairs.iter().filter_map(runs).collect();
         let ratio = |figure: fn(&Run) -> f64| {
-            Spread::of(runs.iter().map(move |(run, bare)| figure(run) / figure(bare).max(f64::MIN_POSITIVE)))
+            Spread::of(runs.iter().map(move |(bare, run)| figure(run) / figure(bare).max(f64::MIN_POSITIVE)))
         };
         let compared =
             || Self { cpu_per_request: ratio(Run::cpu_per_request), throughput: ratio(|run| run.per_second) };
@@ -110,7 +111,7 @@ impl Report {
             p50: ratio(|run| run.p50.as_secs_f64()),
             p99: ratio(|run| run.p99.as_secs_f64()),
             after: Compared::of(pairs, |pair| pair.after),
-            elastic: Compared::of(pairs, |pair| pair.elastic),
+            elastic: Compared::of(pairs, |pair| Some((pair.bare, pair.elastic?))),
             agent_cpu_per_1000_requests: of_agent(|pair| {
                 pair.agent.cpu.as_secs_f64() * 1e6 / pair.watched.requests.max(1) as f64
             }),
