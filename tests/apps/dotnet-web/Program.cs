@@ -56,6 +56,8 @@ if (Settings.OwnIdentifiers)
     {
         // Some look like Kestrel's: a name, and a number of eight digits.
         var number = Interlocked.Increment(ref count);
+        // The answer has gone out, and the next request come in, before the end of this one is told.
+        context.Response.OnCompleted(() => Task.Delay(2));
         context.TraceIdentifier = number % 2 == 0 ? $"shop:{number:X8}" : Guid.NewGuid().ToString();
         return next(context);
     });

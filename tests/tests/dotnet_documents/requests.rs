@@ -155,8 +155,8 @@ fn incoming_trace_is_continued() -> Result<()> {
     })
 }
 
-/// Clients at once, and requests of each, one right after the other: the next has often been read when the run time
-/// tells of the one before.
+/// Clients at once, and requests of each, one right after the other: the next has been read when the run time tells of
+/// the one before.
 const CLIENTS: usize = 4;
 const REQUESTS: usize = 60;
 
