@@ -229,12 +229,8 @@ pub enum Route {
 pub struct CallBegan {
     /// Thread, by its number in our namespace.
     pub tid: u32,
-    /// In whose context.
-    pub trace: TraceId,
     /// The span, or the transaction, that makes it; `None`: it is made in no context.
-    pub parent: Option<SpanId>,
-    /// The trace is recorded.
-    pub sampled: bool,
+    pub within: Option<Context>,
 }
 
 /// A span that ended: an activity in .NET's words.

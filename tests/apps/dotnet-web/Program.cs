@@ -8,6 +8,7 @@
 // ERRORS=handler|page           UseExceptionHandler or the developer's page; without it Kestrel answers 500
 // BACKGROUND=1                  a background service that works five times a second
 // LOGGING=none                  clears the logging providers
+// IDENTIFIERS=own               gives requests other identifiers than Kestrel does
 //
 // /hello        a greeting
 // /static       a constant: the cheapest request
@@ -48,6 +49,19 @@ if (Settings.Background)
 }
 
 var app = builder.Build();
+if (Settings.OwnIdentifiers)
+{
+    var count = 0;
+    app.Use((context, next) =>
+    {
+        // Some look like Kestrel's: a name, and a number of eight digits.
+        var number = Interlocked.Increment(ref count);
+        // The answer has gone out, and the next request come in, before the end of this one is told.
+        context.Response.OnCompleted(() => Task.Delay(2));
+        context.TraceIdentifier = number % 2 == 0 ? $"shop:{number:X8}" : Guid.NewGuid().ToString();
+        return next(context);
+    });
+}
 app.UseErrors();
 app.MapControllerRoute("areas", "{area:exists}/{controller}/{action}/{id?}");
 app.MapControllerRoute("default", "{controller}/{action}/{id?}");

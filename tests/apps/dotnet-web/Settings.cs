@@ -9,6 +9,7 @@ static class Settings
     public static readonly string? Downstream = Read("DOWNSTREAM_URL");
     public static readonly string? Errors = Read("ERRORS");
     public static readonly bool Background = Read("BACKGROUND") == "1";
+    public static readonly bool OwnIdentifiers = Read("IDENTIFIERS") == "own";
     public static readonly bool Silent = Read("LOGGING") == "none";
     public static readonly string? Certificate = Read("TLS_CERT");
     public static readonly string? Key = Read("TLS_KEY");

@@ -16,7 +16,7 @@ use apm_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{NEEDS, ask, errors_of, expect, on_each, only_span, spans_of, start_on_each};
+use super::{NEEDS, PARENT, TRACE, ask, errors_of, expect, on_each, only_span, spans_of, start_on_each};
 
 /// Answers `count` requests, each on a connection of its own, and gives back their traceparents.
 fn answer(listener: TcpListener, count: usize) -> thread::JoinHandle<Result<Vec<String>>> {
@@ -68,6 +68,32 @@ fn call_carries_its_span() -> Result<()> {
         ensure!(text(span, "parent.id") == text(request, "transaction.id"), "{span}");
         failed_calls(documents, closed)
     })
+}
+
+/// What a caller does not record is not recorded further on. .NET 8 has no samplers.
+#[test]
+fn unsampled_trace_goes_on_unsampled() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let scene = Scene::listening(vec![Web::on(Framework::Net10).start()?], &[])?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let path = format!("/call?url=http://{}/there", listener.local_addr()?);
+    let downstream = answer(listener, 2);
+    let program = scene.programs().first().context("the program")?;
+    for flags in ["00", "01"] {
+        let header = format!("traceparent: 00-{TRACE}-{PARENT}-{flags}");
+        ensure!(http::Connection::open(program.port())?.get(&path, &[&header])?.status == 200);
+    }
+    let heard = downstream.join().map_err(|_| anyhow!("the downstream panicked"))??;
+    let [unsampled, sampled] = heard.as_slice() else { anyhow::bail!("{heard:?}") };
+    for (carried, flags) in [(unsampled, "-00"), (sampled, "-01")] {
+        ensure!(carried.starts_with(&format!("00-{TRACE}-")) && carried.ends_with(flags), "{heard:?}");
+        ensure!(!carried.contains(PARENT), "it names the caller's caller: {heard:?}");
+    }
+    let documents = scene.finish()?.seen.documents;
+    let of_trace = |document: &&Value| text(document, "trace.id") == TRACE;
+    let (requests, calls) = (documents.requests().filter(of_trace).count(), documents.spans().filter(of_trace).count());
+    ensure!((requests, calls) == (1, 1), "{requests} requests and {calls} calls: {}", documents.summary());
+    Ok(())
 }
 
 /// 4xx and 5xx are a client's failures; so is an answer that never came, which is an error besides.

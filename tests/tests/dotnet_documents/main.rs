@@ -22,6 +22,10 @@ mod wire;
 
 const NEEDS: &[Need] = &[Need::Dotnet, Need::File(DEBIAN_FOLDER)];
 
+/// A trace that a caller began, and its span there.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const PARENT: &str = "b7ad6b7169203331";
+
 /// Starts a program on each framework, in the order of [`Framework::ALL`].
 fn start_on_each(prepare: impl Fn(Web) -> Web) -> Result<Vec<Program>> {
     Framework::ALL.into_iter().map(|framework| prepare(Web::on(framework)).start()).collect()

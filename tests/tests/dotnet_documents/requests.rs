@@ -1,6 +1,6 @@
 //! Requests served: names, results, outcomes, the HTTP context, the service, and the trace they continue.
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use apm_tests::{
     documents::{field, text},
     dotnet::{Framework, Web, scene::Scene},
@@ -10,7 +10,7 @@ use apm_tests::{
 };
 use serde_json::{Value, json};
 
-use super::{NEEDS, ask, errors_of, expect, on_each, start_on_each};
+use super::{NEEDS, PARENT, TRACE, ask, errors_of, expect, on_each, start_on_each};
 
 /// Path, status, and the transaction's name. Elastic's agent names minimal APIs by their path; we name the
 /// parameters in it, so that one route has one name.
@@ -115,9 +115,6 @@ fn http_context_and_service() -> Result<()> {
     })
 }
 
-const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
-const PARENT: &str = "b7ad6b7169203331";
-
 /// .NET 8 records every trace once somebody listens: it has no samplers for what is asked for from outside. So the
 /// unsampled trace is looked at on .NET 10 alone.
 #[test]
@@ -154,6 +151,47 @@ fn incoming_trace_is_continued() -> Result<()> {
             let below = documents.spans().filter(|span| text(span, "trace.id") == TRACE).count();
             ensure!(below == 1 && documents.errors().next().is_none(), "{}", documents.summary());
         }
+        Ok(())
+    })
+}
+
+/// Clients at once, and requests of each, one right after the other: the next has been read when the run time tells of
+/// the one before.
+const CLIENTS: usize = 4;
+const REQUESTS: usize = 60;
+
+/// A program that gives its requests identifiers of its own, as those that hand on `X-Request-Id` do. What no longer
+/// says which request is meant leads to no other one.
+#[test]
+fn identifiers_of_the_program_mislead_nobody() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    let scene = Scene::listening(start_on_each(|web| web.database(&database).variable("IDENTIFIERS", "own"))?, &[])?;
+    for program in scene.programs() {
+        std::thread::scope(|scope| {
+            let client = |first: usize| {
+                let mut connection = Connection::open(program.port())?;
+                for id in first..first + REQUESTS {
+                    connection.get(&format!("/one/{id}"), &[])?;
+                }
+                anyhow::Ok(())
+            };
+            let clients: Vec<_> =
+                (0..CLIENTS).map(|number| scope.spawn(move || client(1 + number * REQUESTS))).collect();
+            clients.into_iter().try_for_each(|client| client.join().map_err(|_| anyhow!("a client panicked"))?)
+        })?;
+    }
+    on_each(scene, |_, documents| {
+        let mut joined = 0;
+        for request in documents.requests() {
+            let Some(id) = text(request, "url.path").strip_prefix("/one/") else { continue };
+            for span in documents.spans_of(request) {
+                let statement = text(span, "span.db.statement");
+                ensure!(statement.ends_with(&format!("WHERE id = {id}")), "{statement} in {request}");
+                joined += 1;
+            }
+        }
+        ensure!(joined > 0, "no request was told apart: {}", documents.summary());
         Ok(())
     })
 }

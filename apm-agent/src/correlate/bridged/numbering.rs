@@ -46,6 +46,13 @@ struct Open {
     answered: Option<Nanos>,
 }
 
+impl Open {
+    /// It had been read by `time`, and was answered later.
+    fn is_around(&self, time: Nanos) -> bool {
+        self.opened <= time && self.answered.is_none_or(|answered| answered > time)
+    }
+}
+
 /// What the numbers of a connection may count from.
 #[derive(Debug)]
 struct Guess {
@@ -179,12 +186,12 @@ impl Numbering {
         if let Some((name, ordinal)) = &ended.ordinal
             && let Some(&connection) = self.names.get(name)
         {
-            let serial = self.served.get(&connection)?.numbered(*ordinal, time)?;
-            return Some((connection, serial));
+            // The program may have taken over another service's name for it.
+            let served = self.served.get(&connection).filter(|served| served.port == ended.remote_port)?;
+            return Some((connection, served.numbered(*ordinal, time)?));
         }
-        let ordinal = ended.ordinal.as_ref().map(|(_, ordinal)| *ordinal);
         let ids = self.ports.get(&ended.remote_port)?;
-        let mut fitting = ids.iter().filter_map(|id| Some((*id, self.served.get(id)?.fits(ordinal, time)?)));
+        let mut fitting = ids.iter().filter_map(|id| Some((*id, self.served.get(id)?.fits(ended, time)?)));
         let only = fitting.next()?;
         fitting.next().is_none().then_some(only)
     }
@@ -202,9 +209,7 @@ impl Served {
     /// Meant is one that had been read by then and was answered later. Requests one after the other leave one choice:
     /// its end may be told when the next has been read already, but not its beginning.
     fn narrow(&mut self, name: &str, ordinal: u64, began: Nanos) {
-        let unknown = self.open.iter().filter(|open| open.number.is_none());
-        let around =
-            unknown.filter(|open| open.opened <= began && open.answered.is_none_or(|answered| answered > began));
+        let around = self.open.iter().filter(|open| open.number.is_none() && open.is_around(began));
         let possible: Vec<u64> = around.filter_map(|open| ordinal.checked_sub(open.serial)).collect();
         let before = self.guess.take().filter(|guess| guess.name == name);
         let agreeing = before.and_then(|guess| {
@@ -227,12 +232,18 @@ impl Served {
     }
 
     /// The request that is meant, if it can only be one.
-    fn fits(&self, ordinal: Option<u64>, time: Nanos) -> Option<u64> {
-        match ordinal {
+    fn fits(&self, ended: &RequestEnded, time: Nanos) -> Option<u64> {
+        match (&ended.ordinal, ended.began) {
             // It has another name.
-            Some(_) if self.name.is_some() => None,
-            Some(ordinal) => self.numbered(ordinal, time),
-            None => {
+            (Some(_), _) if self.name.is_some() => None,
+            (Some((_, ordinal)), _) => self.numbered(*ordinal, time),
+            // The next may have been read by the time its end is told, but not when the program began with it.
+            (None, Some(began)) => {
+                let mut around = self.open.iter().filter(|open| open.is_around(began));
+                let only = around.next()?;
+                around.next().is_none().then_some(only.serial)
+            }
+            (None, None) => {
                 // The last that had begun, if those before it were over by then: one request after the other.
                 let mut begun = self.open.iter().rev().filter(|open| open.opened <= time);
                 let last = begun.next()?;
@@ -383,6 +394,29 @@ mod tests {
         assert_eq!(numbering.ended(30, &ended(40_000, None)), None, "both are under way");
         numbering.answered(RequestKey { connection: 1, serial: 1 }, 21);
         assert_eq!(numbering.ended(30, &ended(40_000, None)), key(1, 2), "nobody told of the one before");
+    }
+
+    #[test]
+    fn without_a_number_the_beginning_tells_which_of_two_is_meant() {
+        let mut numbering = Numbering::default();
+        let nameless = |began| RequestEnded { began: Some(began), ..ended(40_000, None) };
+        numbering.opened(connection(1, 40_000, true), 0, 10);
+        numbering.answered(RequestKey { connection: 1, serial: 0 }, 18);
+        numbering.opened(connection(1, 40_000, true), 1, 20);
+        assert_eq!(numbering.ended(25, &nameless(11)), key(1, 0), "the next has been read");
+        assert_eq!(numbering.ended(26, &nameless(19)), None, "one that the wire did not show");
+        numbering.opened(connection(1, 40_000, true), 2, 21);
+        assert_eq!(numbering.ended(27, &nameless(22)), None, "both are under way");
+    }
+
+    #[test]
+    fn a_name_taken_over_from_another_connection_leads_nowhere() {
+        let mut numbering = Numbering::default();
+        numbering.opened(connection(1, 40_000, true), 0, 10);
+        assert_eq!(numbering.ended(11, &ended(40_000, Some(("A", 0)))), key(1, 0));
+        numbering.opened(connection(1, 40_000, true), 1, 20);
+        numbering.opened(connection(2, 40_001, true), 0, 20);
+        assert_eq!(numbering.ended(22, &ended(40_001, Some(("A", 1)))), None);
     }
 
     #[test]

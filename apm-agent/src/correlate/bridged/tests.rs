@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::{
+    bridge::Context,
     build::{sample, span},
     correlate::TraceId,
     exchange::Ending,
@@ -26,7 +27,10 @@ impl Process {
     /// The program runs a command, below `parent`.
     fn announce(&mut self, tid: u32, parent: u64) {
         self.time += 1;
-        let call = CallBegan { tid, trace: TraceId(1), parent: Some(SpanId(parent)), sampled: true };
+        let call = CallBegan {
+            tid,
+            within: Some(Context { trace: TraceId(1), span: SpanId(parent), parent: None, sampled: true }),
+        };
         self.bridged.call_began(self.time, call);
     }
 
@@ -52,7 +56,7 @@ impl Process {
             known.extend(self.bridged.call_done(RequestKey { connection: SESSION, serial }, called));
         }
         let parent = |known: &Known| match known {
-            Known::Announced { call, .. } => call.parent.map(|span| span.0),
+            Known::Announced { call, .. } => call.within.map(|within| within.span.0),
             _ => None,
         };
         known.iter().map(|(_, known)| parent(known)).collect()

@@ -90,14 +90,20 @@ impl Threads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::correlate::{SpanId, TraceId};
+    use crate::{
+        bridge::Context,
+        correlate::{SpanId, TraceId},
+    };
 
     fn call(tid: u32, parent: u64) -> CallBegan {
-        CallBegan { tid, trace: TraceId(1), parent: Some(SpanId(parent)), sampled: true }
+        CallBegan {
+            tid,
+            within: Some(Context { trace: TraceId(1), span: SpanId(parent), parent: None, sampled: true }),
+        }
     }
 
     fn parent(threads: &Threads, tid: u32, time: Nanos, connection: u64) -> Option<u64> {
-        threads.announced(tid, time, connection).and_then(|call| call.parent).map(|span| span.0)
+        threads.announced(tid, time, connection).and_then(|call| call.within).map(|within| within.span.0)
     }
 
     #[test]

@@ -121,7 +121,10 @@ fn exchange(serial: u64, from: Nanos, to: Nanos, payload: Payload) -> Box<Exchan
 }
 
 fn announced(tid: u32, parent: u64) -> Said {
-    Said::CallBegan(CallBegan { tid, trace: TraceId(0xabc), parent: Some(SpanId(parent)), sampled: true })
+    Said::CallBegan(CallBegan {
+        tid,
+        within: Some(Context { trace: TraceId(0xabc), span: SpanId(parent), parent: None, sampled: true }),
+    })
 }
 
 #[test]

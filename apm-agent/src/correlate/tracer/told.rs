@@ -228,7 +228,9 @@ impl Tracer {
             _ => None,
         };
         let (context, id) = match &known {
-            Known::Announced { call, .. } => (call.parent.map(|parent| (call.trace, parent, call.sampled)), None),
+            Known::Announced { call, .. } => {
+                (call.within.map(|within| (within.trace, within.span, within.sampled)), None)
+            }
             Known::Span(span) if activity::is_more_than_http(span) => {
                 return self.span_alone(pid, span, exchange.closed.time);
             }

@@ -44,7 +44,8 @@ const LEVEL: u32 = 4;
 pub(super) mod key {
     /// `Activity.Id`: `00-TRACE-SPAN-FLAGS`.
     pub const ID: &str = "I";
-    /// `Activity.ParentSpanId`.
+    /// `Activity.ParentId`: as [`ID`], of the parent; nothing where there is none. (`ParentSpanId` would be a string of
+    /// zeros then, which costs 600 bytes on the heap.)
     pub const PARENT: &str = "P";
     /// `Activity.HasRemoteParent`.
     pub const REMOTE_PARENT: &str = "R";
@@ -204,7 +205,7 @@ fn knows_rest(wanted: &Wanted) -> bool {
 
 fn specifications(wanted: &Wanted) -> Vec<String> {
     let request = format!(
-        "{}=*Activity.Id;{}=*Activity.ParentSpanId;{}=httpContext.TraceIdentifier;{}=httpContext.Connection.RemotePort;\
+        "{}=*Activity.Id;{}=*Activity.ParentId;{}=httpContext.TraceIdentifier;{}=httpContext.Connection.RemotePort;\
          {}=*Activity.StartTimeUtc.Ticks;{}=httpContext.Request.RouteValues.*Enumerate",
         key::ID,
         key::PARENT,
@@ -216,9 +217,10 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
     let request = if wanted.detail.requests { format!("{request};{}", facts()) } else { request };
     let hosting = |event: &str, more: &str| format!("{}/{event}:-{request}{more}", name::HOSTING);
     let exception = format!(";{}=exception", key::EXCEPTION);
-    let place = format!("{}=Id;{}=ParentSpanId", key::ID, key::PARENT);
     let whole = format!(
-        "{place};{}=HasRemoteParent;{}=DisplayName;{}=Duration.Ticks;{}=Kind;{}=Status;{}=TagObjects.*Enumerate",
+        "{}=Id;{}=ParentId;{}=HasRemoteParent;{}=DisplayName;{}=Duration.Ticks;{}=Kind;{}=Status;{}=TagObjects.*Enumerate",
+        key::ID,
+        key::PARENT,
         key::REMOTE_PARENT,
         key::NAME,
         key::DURATION,
@@ -226,18 +228,20 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
         key::STATUS,
         key::TAGS
     );
+    let sampler = sampler(wanted);
     let mut all = vec![
         // Makes the server begin an activity for each request, and record it: the flag goes on to other services.
-        format!("[AS]{}/Start{}:-", name::HOSTING, sampler(wanted)),
+        format!("[AS]{}/Start{sampler}:-", name::HOSTING),
         hosting(name::REQUEST_ENDED, ""),
         hosting(name::REQUEST_FAILED, &exception),
         hosting(name::PAGE_SHOWN, &exception),
         hosting(name::HANDLED, &exception),
         match wanted.detail.statements {
             true => format!("[AS]{}/Stop:-{whole}", name::NPGSQL),
-            false => format!("[AS]{}/Start-Propagate:-{place}", name::NPGSQL),
+            // Only whose it is: its own id would have to be put together.
+            false => format!("[AS]{}/Start-Propagate:-{}=ParentId", name::NPGSQL, key::PARENT),
         },
-        format!("[AS]{}/Stop:-{whole}", name::HTTP),
+        format!("[AS]{}/Stop{sampler}:-{whole}", name::HTTP),
         // What a call ended with that had no answer, and whose it was: activities of .NET 8 do not say.
         format!(
             "{}/System.Net.Http.Exception:-{}=*Activity.Id;{}=Exception;{}=Request.Method.Method;\
@@ -255,7 +259,7 @@ fn specifications(wanted: &Wanted) -> Vec<String> {
     }
     if knows_rest(wanted) {
         all.extend(EXPERIMENTS.iter().map(|source| format!("[AS]{source}/Start-Propagate:-")));
-        all.push(format!("[AS]*/Stop:-{whole}"));
+        all.push(format!("[AS]*/Stop{sampler}:-{whole}"));
     } else {
         let named = LIBRARIES.iter().copied().chain(wanted.sources.iter().map(String::as_str));
         all.extend(named.map(|source| format!("[AS]{source}/Stop:-{whole}")));
@@ -280,7 +284,9 @@ fn facts() -> String {
     )
 }
 
-/// Traces that begin here are sampled with the user's rate, others as their caller decided. .NET 8 knows no samplers.
+/// Traces that begin here are sampled with the user's rate, others as their caller decided, and what is within them like
+/// them: else the flag that goes on to the next service would say that an unsampled trace is recorded. .NET 8 knows no
+/// samplers.
 fn sampler(wanted: &Wanted) -> String {
     if knows_rest(wanted) { format!("-ParentRatioSampler({})", wanted.sample_rate) } else { String::new() }
 }
@@ -351,10 +357,12 @@ mod tests {
     #[test]
     fn asks_for_all_sources_only_where_that_doubles_nothing() {
         let (old, new) = (asked(8), asked(10));
-        assert!(new.iter().any(|line| line.starts_with("[AS]*/Stop")));
+        let sampled = "-ParentRatioSampler(0.5):-";
+        for source in ["Microsoft.AspNetCore/Start", "System.Net.Http/Stop", "*/Stop"] {
+            assert!(new.iter().any(|line| line.starts_with(&format!("[AS]{source}{sampled}"))), "{source}");
+        }
         assert!(!old.iter().any(|line| line.contains('*') && line.starts_with("[AS]*")));
         assert!(old.iter().any(|line| line.starts_with("[AS]Shop/Stop")));
-        assert!(new.iter().any(|line| line.starts_with("[AS]Microsoft.AspNetCore/Start-ParentRatioSampler(0.5):-")));
         assert!(old.iter().any(|line| line == "[AS]Microsoft.AspNetCore/Start:-"));
     }
 

@@ -67,8 +67,12 @@ impl Values<'_> {
     }
 
     fn context(&self) -> Option<Context> {
-        let parent = self.text(key::PARENT).and_then(|text| span_id(&text));
+        let parent = self.parent().map(|parent| parent.span);
         Some(Context { parent, ..activity_id(&self.text(key::ID)?)? })
+    }
+
+    fn parent(&self) -> Option<Context> {
+        activity_id(&self.text(key::PARENT)?)
     }
 
     fn exception(&self) -> Option<Thrown> {
@@ -177,9 +181,8 @@ impl Telling {
 }
 
 fn call_began(event: &Event<'_>, values: &Values<'_>) -> Option<Said> {
-    let context = values.context()?;
     let tid = u32::try_from(event.thread).ok()?;
-    Some(Said::CallBegan(CallBegan { tid, trace: context.trace, parent: context.parent, sampled: context.sampled }))
+    Some(Said::CallBegan(CallBegan { tid, within: values.parent() }))
 }
 
 fn span_ended(source: Utf16<'_>, values: &Values<'_>) -> Option<SpanEnded> {
@@ -252,9 +255,13 @@ fn name_route(values: Vec<(String, String)>) -> Route {
     route::mvc(&values).map_or(Route::Values(values), Route::Named)
 }
 
-/// `0HN7…:0000001A`: the connection, and the request's number on it in hexadecimal, from 1.
+/// `0HN7…:0000001A`: the connection, and the request's number on it in hexadecimal, from 1. The program may have put
+/// there what it likes; Kestrel's own names of connections are 64 bits in base 32.
 fn ordinal(text: &str) -> Option<(String, u64)> {
     let (connection, number) = text.rsplit_once(':')?;
+    if connection.len() != 13 || !connection.bytes().all(|one| matches!(one, b'0'..=b'9' | b'A'..=b'V')) {
+        return None;
+    }
     let number = u64::from_str_radix(number, 16).ok().filter(|_| number.len() == 8)?;
     Some((connection.to_owned(), number.checked_sub(1)?))
 }
@@ -314,10 +321,12 @@ mod tests {
 
     #[test]
     fn request_numbers_are_hexadecimal_and_begin_at_one() {
-        assert_eq!(ordinal("0HNABC:0000001A"), Some(("0HNABC".to_owned(), 25)));
-        assert_eq!(ordinal("0HNABC:00000000"), None);
-        assert_eq!(ordinal("my-own-id"), None);
-        assert_eq!(ordinal("a:1"), None);
+        assert_eq!(ordinal("0HNJ3TQ0V9I2C:0000001A"), Some(("0HNJ3TQ0V9I2C".to_owned(), 25)));
+        for other in
+            ["0HNJ3TQ0V9I2C:00000000", "my-own-id", "0HNJ3TQ0V9I2C:1", "shop:0000001A", "ordersservice:0000001A"]
+        {
+            assert_eq!(ordinal(other), None, "{other}");
+        }
     }
 
     #[test]
