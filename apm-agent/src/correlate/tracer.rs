@@ -199,6 +199,9 @@ impl Tracer {
                 local: party.addresses.local.port().unwrap_or(0),
                 remote: party.addresses.remote.port().unwrap_or(0),
             };
+            if serial == 0 && party.whole {
+                bridged.connected(key.connection, at.time);
+            }
             bridged.call_opened(key, ports, tid, at.time);
             self.calls.insert(key, OpenCall { parent: None, carried: None });
             return;

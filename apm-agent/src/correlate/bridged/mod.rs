@@ -276,6 +276,11 @@ impl Bridged {
         }
     }
 
+    /// The wire saw a connection begin with a call, which is told next.
+    pub(super) fn connected(&mut self, connection: u64, time: Nanos) {
+        self.threads.connected(connection, time);
+    }
+
     /// The wire saw a call begin.
     pub(super) fn call_opened(&mut self, key: RequestKey, ports: Ports, tid: u32, time: Nanos) {
         self.threads.opened(tid, time, key.connection);
@@ -384,6 +389,7 @@ impl Bridged {
         }
         while let Some((_, connection)) = self.closed.pop_front_if(|(closed, _)| *closed < before) {
             self.sessions.remove(&connection);
+            self.threads.forget_connection(connection);
         }
         alone.exceptions = self.exceptions.overdue(before);
         self.forget_ports();

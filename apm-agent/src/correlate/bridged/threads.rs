@@ -18,6 +18,8 @@ const MOST_KEPT: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Threads {
     threads: HashMap<u32, Thread>,
+    /// When connections began of which the first call was seen.
+    connected: HashMap<u64, Nanos>,
     /// Announcements that a call followed, and such that none did.
     pub(super) followed: u64,
     pub(super) unfollowed: u64,
@@ -50,11 +52,25 @@ impl Threads {
         thread.opened.push_back((time, connection));
     }
 
+    /// A connection began with a call. What was announced before is none of its calls: a driver that announces that it
+    /// is about to connect (Npgsql 10) may go on with the new connection's own statements on any thread.
+    pub(super) fn connected(&mut self, connection: u64, time: Nanos) {
+        self.connected.insert(connection, time);
+    }
+
+    /// A connection is closed, and nothing is asked about it any more.
+    pub(super) fn forget_connection(&mut self, connection: u64) {
+        self.connected.remove(&connection);
+    }
+
     /// What was announced for the call that `tid` began on `connection` at `time`. Everything up to `time` must have
     /// been said.
     pub(super) fn announced(&self, tid: u32, time: Nanos, connection: u64) -> Option<CallBegan> {
         let thread = self.threads.get(&tid)?;
         let (said, call) = thread.began.iter().rev().find(|(said, _)| *said <= time)?;
+        if self.connected.get(&connection).is_some_and(|connected| said < connected) {
+            return None;
+        }
         // Several statements sent at once are one call of the program.
         let other = |(opened, on): &&(Nanos, u64)| {
             *opened >= *said && (*opened < time || (*opened == time && *on != connection))
@@ -129,6 +145,19 @@ mod tests {
         assert_eq!(parent(&threads, 7, 12, 100), Some(1));
         threads.opened(7, 12, 101);
         assert_eq!(parent(&threads, 7, 12, 100), None);
+    }
+
+    #[test]
+    fn what_was_announced_before_the_connection_is_none_of_its_calls() {
+        let mut threads = Threads::default();
+        threads.began(10, call(7, 1));
+        threads.connected(100, 12);
+        threads.opened(8, 12, 100);
+        threads.opened(7, 15, 100);
+        assert_eq!(parent(&threads, 7, 15, 100), None, "the driver's own");
+        threads.began(20, call(7, 2));
+        threads.opened(7, 21, 100);
+        assert_eq!(parent(&threads, 7, 21, 100), Some(2));
     }
 
     #[test]
