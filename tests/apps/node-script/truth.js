@@ -93,7 +93,7 @@ module.exports = async ({ load, attachFor, listen, get, echo, each }) => {
   }
   // Who is there while classes of a bundle are met has numbers of his own.
   let id = REQUESTS
-  const status = await attachFor(() => each(2 * AT_ONCE, AT_ONCE, () => ask(id++)), { forget: false })
+  const status = await attachFor(() => each(40, 20, () => ask(id++)), { forget: false })
   await each(REQUESTS, AT_ONCE, ask)
   await Promise.all(closing.map(close => close()))
   return { status, calls: calls.length * 2, heard: [...heard].map(([span, [trace, id]]) => [trace, span, id]) }

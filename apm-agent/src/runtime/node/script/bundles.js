@@ -11,8 +11,14 @@ const WAITING = 60000
 
 // Most scripts that are looked into, most breakpoints, and most steps from an object to the class it is of.
 const SCRIPTS = 100
-const PLACES = 200
+const PLACES = 100
 const STEPS = 8
+
+// UTF-16 units within which a class has its other methods.
+const NEAR = 64 * 1024
+
+// For each breakpoint the engine looks through the heap. So many times as long the program goes on then.
+const REST = 4
 
 // Where breakpoints are; their conditions know the numbers.
 const places = []
@@ -25,22 +31,22 @@ function watchBundles () {
   undo.push(() => session.disconnect())
   const scripts = []
   session.on('Debugger.scriptParsed', ({ params }) => {
-    if (maybeBundle(params) && scripts.length < SCRIPTS) scripts.push(params)
+    if (isLongAndOwn(params) && scripts.length < SCRIPTS) scripts.push(params)
   })
   session.post('Debugger.enable')
   // A `debugger` of the program's own would stop it, and nobody would let it go on.
   session.post('Debugger.setSkipAllPauses', { skip: true })
-  // A step in each turn: the program is to go on in between.
   const steps = search(session, scripts)
   const step = () => {
-    if (!steps.next().done) later(session, step, 1)
+    const begun = clock()
+    if (!steps.next().done) later(session, step, 1 + REST * (clock() - begun))
     else if (places.length === 0) session.disconnect()
-    else wait(session)
+    else waitForClasses(session)
   }
   later(session, step, 1)
 }
 
-function wait (session) {
+function waitForClasses (session) {
   patched.add('what is met of bundles')
   later(session, () => session.disconnect(), WAITING)
 }
@@ -72,7 +78,7 @@ function isSingleExecutable () {
 }
 
 // Node's own scripts, and ours, have a scheme; that of a single executable has the name it was built from.
-function maybeBundle ({ url, length }) {
+function isLongAndOwn ({ url, length }) {
   return length >= SHORTEST && length <= LONGEST && !MODULE.test(url) && !/^(?!file:)[\w-]{2,}:/.test(url)
 }
 
@@ -88,7 +94,10 @@ function * search (session, scripts) {
     yield
     for (const match of scriptSource.matchAll(definition)) {
       if (places.length >= PLACES) return
-      setBreakpoint(session, script, scriptSource.slice(0, match.index + match[0].length), sought.get(match[1] || match[2]))
+      const around = scriptSource.slice(Math.max(0, match.index - NEAR), match.index + NEAR)
+      const classes = sought.get(match[1] || match[2]).filter(({ like }) => around.includes(like))
+      if (classes.length === 0) continue
+      setBreakpoint(session, script, scriptSource.slice(0, match.index + match[0].length), classes)
       yield
     }
   }
