@@ -52,7 +52,7 @@ impl Threads {
         thread.opened.push_back((time, connection));
     }
 
-    /// A connection began with a call. What was announced before is none of its calls: a driver that announces that it
+    /// A connection began with a call. What was announced before is none of its further calls: a driver that announces that it
     /// is about to connect (Npgsql 10) may go on with the new connection's own statements on any thread.
     pub(super) fn connected(&mut self, connection: u64, time: Nanos) {
         self.connected.insert(connection, time);
@@ -68,7 +68,7 @@ impl Threads {
     pub(super) fn announced(&self, tid: u32, time: Nanos, connection: u64) -> Option<CallBegan> {
         let thread = self.threads.get(&tid)?;
         let (said, call) = thread.began.iter().rev().find(|(said, _)| *said <= time)?;
-        if self.connected.get(&connection).is_some_and(|connected| said < connected) {
+        if self.connected.get(&connection).is_some_and(|connected| said < connected && *connected < time) {
             return None;
         }
         // Several statements sent at once are one call of the program.
