@@ -2,13 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
+    fmt, thread,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use serde_json::Value;
 
 use crate::{
+    decoder::Decoder,
     documents::{Documents, field, number, text},
     wait,
 };
@@ -43,7 +44,7 @@ const OF_THE_RUN: [&str; 17] = [
 
 /// A field in which two documents differ; `None`: it is not there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Difference {
+struct Difference {
     /// The document.
     pub document: String,
     /// The field's path; empty when the whole document is missing.
@@ -63,7 +64,7 @@ impl fmt::Display for Difference {
 }
 
 /// In what the documents of two runs of one program differ.
-pub fn differences(ours: &Entries, elastic: &Entries) -> Vec<Difference> {
+fn differences(ours: &Entries, elastic: &Entries) -> Vec<Difference> {
     let documents: BTreeSet<&String> = ours.keys().chain(elastic.keys()).collect();
     let of = |document: &String| {
         let (our, their) = (ours.get(document), elastic.get(document));
@@ -217,14 +218,29 @@ impl Meant {
     }
 }
 
-/// Waits until the documents differ as they are meant to: nothing says when Elastic's agent has sent all.
+/// Runs the same services twice at once, watched by our agent and with Elastic's in them, and waits until their documents
+/// differ as they are meant to: nothing says when Elastic's agent has sent all.
 ///
 /// # Errors
-/// If they never do.
-pub fn differ_as_meant(meant: &[Meant], mut differences: impl FnMut() -> Option<Vec<Difference>>) -> Result<()> {
+/// If a side fails, or they never do.
+pub fn side_by_side<S: Send>(
+    meant: &[Meant],
+    ours: impl FnOnce() -> Result<(Documents, Vec<S>)>,
+    elastic: impl FnOnce() -> Result<(Decoder, Vec<S>)> + Send,
+    entries: impl Fn(&S, &Documents) -> Entries,
+) -> Result<()> {
+    let (ours, elastic) = thread::scope(|scope| {
+        let elastic = scope.spawn(elastic);
+        (ours(), elastic.join())
+    });
+    let (ours, our_services) = ours?;
+    let (decoder, their_services) = elastic.map_err(|_| anyhow!("a thread panicked"))??;
     let mut surprises = Vec::new();
     let as_meant = wait::until("documents as expected", wait::PATIENCE, || {
-        surprises = unexplained(meant, &differences()?);
+        let theirs = decoder.documents().ok()?;
+        let pairs = our_services.iter().zip(&their_services);
+        let found = pairs.flat_map(|(our, their)| differences(&entries(our, &ours), &entries(their, &theirs)));
+        surprises = unexplained(meant, &found.collect::<Vec<_>>());
         surprises.is_empty().then_some(())
     });
     as_meant.with_context(|| surprises.join("\n"))

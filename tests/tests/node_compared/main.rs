@@ -1,9 +1,9 @@
 //! The same programs, once with Elastic's own agent in them and once watched by ours: the documents are compared field by
 //! field. What may differ is in one table, with its reason (`differences.rs`).
 
-use std::{process::Command, thread};
+use std::process::Command;
 
-use anyhow::{Context as _, Result, anyhow, ensure};
+use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     compared::{self, Entries},
     decoder::Decoder,
@@ -197,17 +197,5 @@ fn ours(shop: &Shop) -> Result<(Documents, Vec<Service>)> {
 fn documents_are_those_of_elastic_s_agent() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
     let shop = Shop::open()?;
-    let (ours, elastic) = thread::scope(|scope| {
-        let elastic = scope.spawn(|| elastic(&shop));
-        (ours(&shop), elastic.join())
-    });
-    let (ours, our_services) = ours?;
-    let (decoder, their_services) = elastic.map_err(|_| anyhow!("a thread panicked"))??;
-    compared::differ_as_meant(MEANT, || {
-        let theirs = decoder.documents().ok()?;
-        let pairs = our_services.iter().zip(&their_services);
-        let differences =
-            pairs.flat_map(|(our, their)| compared::differences(&our.entries(&ours), &their.entries(&theirs)));
-        Some(differences.collect())
-    })
+    compared::side_by_side(MEANT, || ours(&shop), || elastic(&shop), Service::entries)
 }
