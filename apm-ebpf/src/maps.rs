@@ -184,8 +184,8 @@ impl GoContext {
     }
 }
 
-/// Contexts of requests being handled. Key: the context's address. Written when handling begins, removed when it ends; a
-/// program that ends it unseen leaves it to be displaced. About 3.5 MiB.
+/// Contexts of requests being handled. Key: the context's address. Written when handling begins, removed when it ends, or
+/// where no probe sees that, when the goroutine handles the next one; else it is left to be displaced. About 3.5 MiB.
 #[map]
 pub static GO_CONTEXTS: LruHashMap<GoKey, GoContext> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
 

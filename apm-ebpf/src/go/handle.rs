@@ -1,11 +1,13 @@
-//! Requests that `net/http` handles: from `serverHandler.ServeHTTP` to `(*response).finishRequest`.
+//! Requests that `net/http` handles: from `serverHandler.ServeHTTP` on. Of a request in plain HTTP/1 the wire shows the
+//! end, and no probe is spent on it: its goroutine handles it until the next one comes. Over TLS `(*response).finishRequest`
+//! ends it.
 
 use apm_common::event::{ANSWERED_FAILED, HandleBody, kind};
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext};
 
 use super::{
     Hit, ITAB_TYPE,
-    hidden::{NO_STATUS, done, is_http2, tell_asked},
+    hidden::{NO_STATUS, done, is_http2, leave, tell_asked},
     member,
 };
 use crate::{
@@ -44,6 +46,9 @@ fn handling(ctx: &ProbeContext) -> Option<()> {
     let request = number(hit.goroutine);
     let head = header(kind::HANDLE, 0);
     let known = hit.known();
+    if let Some(known) = known.as_ref().filter(|known| known.handles != 0) {
+        leave(&hit, known);
+    }
     let way = match &known {
         // What was found out at its first request holds for the others.
         Some(known) if known.serves != 0 && known.visit == hit.layout.visit => Way::Plain(known.serves),
@@ -133,11 +138,8 @@ pub fn go_handled(ctx: ProbeContext) -> u32 {
 #[inline(always)]
 fn handled(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
-    let known = hit.known().filter(|known| known.handles != 0)?;
-    let status = match known.is_hidden {
-        0 => 0,
-        _ => member(probed(ctx, Register::Ax), hit.layout.hidden.response_status).unwrap_or(0),
-    };
+    let known = hit.known().filter(|known| known.is_hidden == HIDDEN_HTTP)?;
+    let status = member(probed(ctx, Register::Ax), hit.layout.hidden.response_status).unwrap_or(NO_STATUS);
     done(&hit, known, 0, status);
     None
 }

@@ -84,12 +84,18 @@ pub unsafe fn copy<const N: usize>(to: *mut Text<N>, [address, length]: [u64; 2]
     }
 }
 
+/// Nothing leads to the request any more that a goroutine handles.
+#[inline(always)]
+pub fn leave(hit: &Hit, known: &Goroutine) {
+    forget(hit, known);
+    let _ = GO_CONTEXTS.remove(hit.key(known.context));
+}
+
 /// The goroutine handles its request no more. Tells of the end, if the wire does not.
 #[inline(always)]
 pub fn done(hit: &Hit, known: &mut Goroutine, flags: u16, status: u64) {
     let (request, is_hidden) = (known.handles, known.is_hidden);
-    forget(hit, known);
-    let _ = GO_CONTEXTS.remove(hit.key(known.context));
+    leave(hit, known);
     *known = Goroutine { serves: known.serves, visit: known.visit, ..Goroutine::NONE };
     if is_hidden != 0
         && let Some(mut slot) = reserve()

@@ -141,11 +141,15 @@ const fn panics(function: &'static str, program: &'static str) -> Hook {
 /// The program that is told of an HTTP/1 call and its connection before it begins.
 pub const ROUND_TRIP: &str = "go_round_trip";
 
-/// Every hook. Those of requests stand in the order in which a request comes by, and are needed together: what is begun
-/// must be ended.
+/// Programs that tell of a request's beginning.
+pub const BEGINNINGS: [&str; 3] = ["go_handle", "go_fasthttp_handle", "go_grpc_handle"];
+
+/// What only programs have that can serve TLS.
+pub const TLS_SERVER: &str = "crypto/tls.(*Conn).serverHandshake";
+
+/// Every hook. Where a request in plain HTTP/1 ends, the wire shows.
 pub const HOOKS: &[Hook] = &[
     requests("net/http.(*conn).close", "go_closed"),
-    requests("net/http.(*response).finishRequest", "go_handled"),
     requests("net/http.serverHandler.ServeHTTP", "go_handle"),
     Hook {
         function: "github.com/valyala/fasthttp.writeResponse",
@@ -155,6 +159,7 @@ pub const HOOKS: &[Hook] = &[
     },
     fasthttp("github.com/valyala/fasthttp.(*Request).readLimitBody"),
     fasthttp("github.com/valyala/fasthttp.(*Request).readBodyStream"),
+    tls("net/http.(*response).finishRequest", "go_handled"),
     tls("net/http.(*response).Hijack", "go_hijack"),
     // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
     http2("net/http.(*http2responseWriter).handlerDone", "go_http2_handled"),

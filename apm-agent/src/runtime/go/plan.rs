@@ -12,7 +12,7 @@ use apm_common::{
 
 use super::{
     Asked, fasthttp, group, grpc, headers, hidden,
-    hook::{ANSWER, HOOKS, Hook, Part, Place, ROUND_TRIP},
+    hook::{ANSWER, BEGINNINGS, HOOKS, Hook, Part, Place, ROUND_TRIP, TLS_SERVER},
     outgoing, sqlite,
 };
 use crate::{
@@ -50,6 +50,7 @@ pub fn places(binary: &GoBinary) -> Vec<Placed> {
     let placed = |hook: &Hook| {
         let probes = match sites(binary, hook)? {
             Ok(_) if hook.part == Part::Ancestry => Err("a guess that `--go-ancestry` turns on"),
+            Ok(_) if hook.part == Part::Tls && binary.function(TLS_SERVER).is_none() => Err("it cannot serve TLS"),
             found => found.map(|sites| sites.len()),
         };
         Some(Placed { function: hook.function, group: group::of(hook), probes })
@@ -76,8 +77,8 @@ impl Plan {
             left_alone: asked.left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
             carries: None,
         };
-        let by_net_http = layout.request_ctx != ABSENT
-            && plan.place_programs(binary, Part::Requests, &["go_closed", "go_handled", "go_handle"]);
+        let by_net_http =
+            layout.request_ctx != ABSENT && plan.place_programs(binary, Part::Requests, &["go_closed", "go_handle"]);
         let by_fasthttp = layout.fasthttp != GoFasthttp::NONE
             && plan.place_programs(binary, Part::Fasthttp, &["go_fasthttp_handled", "go_fasthttp_handle"]);
         // Without the headers a request would seem to have no caller.
@@ -112,6 +113,8 @@ impl Plan {
         if layout.panic_retpc != ABSENT {
             plan.place(binary, Part::Panics);
         }
+        // What is begun must be ended: these are set when those are that see the end.
+        plan.probes.probes.sort_by_key(|probe| BEGINNINGS.contains(&probe.program));
         Ok(plan)
     }
 
@@ -159,7 +162,8 @@ impl Plan {
     /// others, and where a handler takes the connection over, which not every program has.
     fn place_hidden(&mut self, binary: &GoBinary, bias: u64) {
         let Some(mut layout) = hidden::layout(binary, bias) else { return };
-        if self.leaves_alone(group::TLS) || !self.place_whole(binary, of(Part::Tls)) {
+        let may_serve_tls = binary.function(TLS_SERVER).is_some() && !self.leaves_alone(group::TLS);
+        if !may_serve_tls || !self.place_whole(binary, of(Part::Tls)) {
             layout.tls_conn = 0;
         }
         // The programs come in pairs: what ends a request as it should, and what ends it otherwise.
