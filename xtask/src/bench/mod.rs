@@ -20,7 +20,7 @@ mod report;
 mod scenario;
 mod shops;
 
-use pair::Side;
+use pair::{Pair, Side};
 use report::Report;
 use scenario::{Load, Scenario, Target};
 
@@ -45,7 +45,7 @@ pub struct Arguments {
     /// Seconds of each run
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
-    /// Only scenarios whose name contains this
+    /// Only the scenario of this name, or those whose names contain it
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
 }
@@ -62,9 +62,10 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     test::build_agent()?;
     let seconds = Duration::from_secs(arguments.seconds);
     let mut report = Report::default();
+    let is_name = arguments.only.as_ref().is_some_and(|text| Scenario::ALL.iter().any(|one| one.name() == *text));
     for scenario in Scenario::ALL {
-        let wanted = arguments.only.as_ref().is_none_or(|text| scenario.name().contains(text.as_str()));
-        if wanted {
+        let fits = |text: &String| if is_name { scenario.name() == *text } else { scenario.name().contains(text) };
+        if arguments.only.as_ref().is_none_or(fits) {
             measure(scenario, arguments.pairs, seconds, &mut report)?;
         }
     }
@@ -84,20 +85,35 @@ fn measure(scenario: Scenario, pairs: u32, duration: Duration, report: &mut Repo
     shell::step("warming up", || warm_up(scenario, &target))?;
     // Bare, and thrown away: it says what saturation is.
     let saturation = target.run(Side::Bare, Load::Saturating, duration)?.per_second;
-    for load in [Load::Fixed(saturation / 2.0), Load::Saturating] {
-        let title = format!("{}, {}: {pairs} pairs of {} s", scenario.name(), load.title(), duration.as_secs());
-        let runs = || (0..pairs).map(|_| pair::run(&target, load, duration)).collect::<Result<Vec<_>>>();
+    let loads = [Load::Fixed(saturation / 2.0), Load::Saturating];
+    // Where settling takes long, it serves both loads.
+    let together = if target.has_twin() { loads.len() } else { 1 };
+    for loads in loads.chunks(together) {
+        let names: Vec<_> = loads.iter().map(|load| load.title()).collect();
+        let title = format!("{}, {}: {pairs} pairs of {} s", scenario.name(), names.join(" and "), duration.as_secs());
+        let runs = || (0..pairs).map(|_| told(pair::run(&target, loads, duration)?)).collect::<Result<Vec<_>>>();
         let runs = shell::step(&title, runs)?;
-        report.add(scenario, load, &runs);
+        for (at, load) in loads.iter().enumerate() {
+            let pairs: Vec<Pair> = runs.iter().filter_map(|pairs| pairs.get(at).copied()).collect();
+            report.add(scenario, *load, &pairs);
+        }
     }
     Ok(())
+}
+
+/// Says what pairs came to, for who waits.
+fn told(pairs: Vec<Pair>) -> Result<Vec<Pair>> {
+    let ratio = |pair: &Pair| pair.watched.cpu_per_request() / pair.bare.cpu_per_request().max(f64::MIN_POSITIVE);
+    let ratios: Vec<_> = pairs.iter().map(|pair| format!("{:.3}", ratio(pair))).collect();
+    eprintln!("    CPU time per request, watched / bare: {}", ratios.join(", "));
+    Ok(pairs)
 }
 
 /// Runs thrown away: caches are warm after them, and what a run time compiles as it goes is compiled, both with the agent
 /// and without.
 fn warm_up(scenario: Scenario, target: &Target) -> Result<()> {
     for _ in 0..scenario.warm_up_pairs() {
-        pair::run(target, Load::Saturating, WARM_UP)?;
+        pair::run(target, &[Load::Saturating], WARM_UP)?;
     }
     Ok(())
 }

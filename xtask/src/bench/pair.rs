@@ -62,12 +62,14 @@ pub struct Cost {
     pub exchanges_lost: u64,
 }
 
-/// Runs bare, then watched; or both in turns, where there is a process for each.
+/// A pair of runs under each of the loads: bare, then watched; or both in turns, where there is a process for each.
 ///
 /// # Errors
 /// If a run or the agent fails.
-pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
-    let unwatched = |side, there: bool| there.then(|| target.run(side, load, duration)).transpose();
+pub fn run(target: &Target, loads: &[Load], duration: Duration) -> Result<Vec<Pair>> {
+    let unwatched = |side, there: bool| -> Result<Vec<Option<Run>>> {
+        loads.iter().map(|load| there.then(|| target.run(side, *load, duration)).transpose()).collect()
+    };
     let alone = unwatched(Side::Bare, !target.has_twin())?;
     let elastic = unwatched(Side::Elastic, !target.has_twin() && target.has_elastic())?;
     let folder = TempDir::new()?;
@@ -80,10 +82,42 @@ pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
     process::pin(agent.pid(), AGENT_CORE)?;
     settle(target)?;
     wait_until_idle(agent.pid())?;
+    let mut pairs = Vec::new();
+    for (load, (bare, elastic)) in loads.iter().zip(alone.into_iter().zip(elastic)) {
+        pairs.push(while_watched(target, *load, duration, &agent, (bare, elastic))?);
+    }
+    let stats = agent.stop()?.stats;
+    let maps = stats.get("kernel.map_bytes");
+    let (events_lost, exchanges_lost) = (stats.get("kernel.events.lost"), stats.lost_exchanges());
+    // Told with the heaviest load, though they may have been lost under another.
+    if let Some(last) = pairs.last_mut() {
+        (last.agent.events_lost, last.agent.exchanges_lost) = (events_lost, exchanges_lost);
+    }
+    if target.has_twin() {
+        settle(target)?;
+    }
+    for (load, pair) in loads.iter().zip(&mut pairs) {
+        pair.agent.maps = maps;
+        if target.has_twin() {
+            let runs = in_turns(target, &[Side::Bare, Side::Watched], *load, duration)?;
+            pair.after = Some((runs[0], runs[1]));
+        }
+    }
+    Ok(pairs)
+}
+
+/// What runs while the agent watches, under one load, and what it takes of the agent. `alone`: what ran before.
+fn while_watched(
+    target: &Target,
+    load: Load,
+    duration: Duration,
+    agent: &Agent,
+    alone: (Option<Run>, Option<Run>),
+) -> Result<Pair> {
     let before = process::cpu_time(agent.pid());
     let (bare, watched, elastic) = match alone {
-        Some(bare) => (bare, target.run(Side::Watched, load, duration)?, elastic),
-        None => {
+        (Some(bare), elastic) => (bare, target.run(Side::Watched, load, duration)?, elastic),
+        (None, _) => {
             let sides = [Side::Bare, Side::Watched, Side::Elastic];
             let sides = &sides[..if target.has_elastic() { 3 } else { 2 }];
             let runs = in_turns(target, sides, load, duration)?;
@@ -93,16 +127,8 @@ pub fn run(target: &Target, load: Load, duration: Duration) -> Result<Pair> {
     wait_until_idle(agent.pid())?;
     let cpu = process::cpu_time(agent.pid()).saturating_sub(before);
     let resident = process::resident_bytes(agent.pid())?;
-    let stats = agent.stop()?.stats;
-    let maps = stats.get("kernel.map_bytes");
-    let (events_lost, exchanges_lost) = (stats.get("kernel.events.lost"), stats.lost_exchanges());
-    let after = target.has_twin().then(|| -> Result<_> {
-        settle(target)?;
-        let runs = in_turns(target, &[Side::Bare, Side::Watched], load, duration)?;
-        Ok((runs[0], runs[1]))
-    });
-    let agent = Cost { cpu, resident, maps, events_lost, exchanges_lost };
-    Ok(Pair { bare, watched, after: after.transpose()?, elastic, agent })
+    let agent = Cost { cpu, resident, maps: 0, events_lost: 0, exchanges_lost: 0 };
+    Ok(Pair { bare, watched, after: None, elastic, agent })
 }
 
 /// One run of each side, cut into slices that take turns: what the machine does besides changes from second to second,
