@@ -13,7 +13,11 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SockHash},
 };
 
-use crate::{channel::Batch, propagate::Work, ring::Scratch};
+use crate::{
+    channel::Batch,
+    propagate::{Lines, Work},
+    ring::Scratch,
+};
 
 /// What the kernel keeps of a socket.
 #[repr(C)]
@@ -280,6 +284,49 @@ pub struct GoRpc {
 /// gRPC calls under way. Key: address of the `clientStream`. Removed when it is over, else displaced. About 1.5 MiB.
 #[map]
 pub static GO_RPCS: LruHashMap<GoKey, GoRpc> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// A call over HTTP/2, or the head of one that is being written, that is to carry its place in the trace.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoCall {
+    /// The place.
+    pub call: Call,
+    /// The request for which it is made.
+    pub request: u64,
+    /// Address of what sees to it: of a `http2clientStream`, of a `grpc.clientStream`, then of a `loopyWriter`.
+    pub about: u64,
+    /// Address of the request it sends; of gRPC that of the call's context.
+    pub asked: u64,
+    /// Number of its stream, of gRPC.
+    pub stream: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// What the program sends itself.
+    pub headers: GoTraceHeaders,
+}
+
+impl GoCall {
+    /// None.
+    pub const NONE: GoCall = GoCall {
+        call: Call::NONE,
+        request: 0,
+        about: 0,
+        asked: 0,
+        stream: 0,
+        reserved: 0,
+        headers: GoTraceHeaders::NONE,
+    };
+}
+
+/// Such calls. Key: number of the goroutine that sees to the call; of gRPC address of the call's context, then of the array
+/// of its fields. Removed when the call is over, else displaced. About 2 MiB.
+#[map]
+pub static GO_CALLS: LruHashMap<GoKey, GoCall> = LruHashMap::with_max_entries(limits::CARRYING_CALLS, 0);
+
+/// What is written into heads. Key: number of the goroutine. Removed when that is done. About 200 KiB.
+#[map]
+pub static WRITES: LruHashMap<GoKey, Text<{ size_of::<Lines>() - 8 }>> =
+    LruHashMap::with_max_entries(limits::WRITES, 0);
 
 /// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
 #[map]

@@ -16,6 +16,7 @@ mod self_test;
 mod tools;
 mod tracefs;
 mod uprobe;
+mod writing;
 
 pub use failure::KernelFailure;
 pub use load::Kernel;

@@ -9,6 +9,7 @@ mod fasthttp;
 mod group;
 mod grpc;
 mod headers;
+mod heads;
 mod hidden;
 mod hook;
 mod layout;
