@@ -43,10 +43,12 @@ pub enum Counter {
     DescentGivenUp = 17,
     /// Calls left alone, as the program's memory could not be written.
     CallsWriteFailed = 18,
+    /// Calls left alone, as the process was stopped for one already, or too often.
+    CallsStopsSpared = 19,
 }
 
 /// Number of counters, the length of the kernel's array.
-pub const COUNTERS: u32 = 19;
+pub const COUNTERS: u32 = 20;
 
 impl Counter {
     /// Every counter with its name as `report` prints it, in index order.
@@ -70,5 +72,6 @@ impl Counter {
         (Counter::CallsNoRoom, "propagation.no_room"),
         (Counter::DescentGivenUp, "kernel.descent_given_up"),
         (Counter::CallsWriteFailed, "propagation.write_failed"),
+        (Counter::CallsStopsSpared, "propagation.stops_spared"),
     ];
 }

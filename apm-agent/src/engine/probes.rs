@@ -12,7 +12,7 @@ use crate::{
     clock,
     config::BridgeSwitches,
     event::{Event, Header},
-    kernel::Kernel,
+    kernel::{Kernel, Probe, Written},
     runtime::go::{AGENT_NAME, Asked, Code, Known, Plan, Reader, Vitals},
 };
 
@@ -179,13 +179,15 @@ fn set(kernel: &mut Kernel, pid: u32, mut plan: Plan) -> Result<(), String> {
     for (function, reason) in &plan.left_out {
         tracing::info!(pid, function, "not probed: {reason}");
     }
-    let heads = if plan.heads.is_empty() { Ok(false) } else { kernel.write_into_heads() };
-    match heads {
-        Ok(true) => {
-            plan.probes.probes.append(&mut plan.heads);
-            tracing::info!(pid, "`traceparent` is written into calls over TLS, HTTP/2 and gRPC, too");
+    let way = if plan.heads.is_empty() { Ok(None) } else { kernel.write_into_heads() };
+    match way {
+        Ok(Some(way)) => {
+            let heads = plan.heads.iter().map(|probe| Probe { program: way.program(probe.program), ..*probe });
+            plan.probes.probes.extend(heads);
+            let how = if way == Written::Directly { "in its memory" } else { "while it is stopped" };
+            tracing::info!(pid, "`traceparent` is written into calls over TLS, HTTP/2 and gRPC, {how}");
         }
-        Ok(false) => {}
+        Ok(None) => {}
         Err(failure) => {
             tracing::info!(pid, "`traceparent` is not written into calls over TLS, HTTP/2 and gRPC: {failure}");
         }

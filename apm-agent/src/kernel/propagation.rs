@@ -15,8 +15,9 @@ use aya::{
 };
 
 use super::{
-    Kernel, KernelFailure,
+    Kernel, KernelFailure, Written,
     load::{call_wanted, chain, held},
+    stopping::Keeper,
     tools::cgroups,
 };
 use crate::config;
@@ -42,8 +43,10 @@ pub(super) struct Carriers {
     wanted: config::Propagation,
     /// Not tried yet.
     is_new: bool,
-    /// May programs write into memory? `None`: it was not tried.
-    pub(super) memory: Option<Result<(), String>>,
+    /// How memory is written into; `None`: it was not tried.
+    pub(super) memory: Option<Result<Written, String>>,
+    /// Who sees to it that nothing stays stopped.
+    pub(super) keeper: Option<Keeper>,
 }
 
 impl Carriers {
@@ -61,6 +64,7 @@ impl Carriers {
             wanted: config::Propagation::Off,
             is_new: false,
             memory: None,
+            keeper: None,
         })
     }
 
@@ -78,7 +82,12 @@ impl Carriers {
         matches!(self.wanted, config::Propagation::Full | config::Propagation::StopAndWrite)
     }
 
-    /// Programs may write into memory.
+    /// May processes be stopped for it?
+    pub(super) fn may_stop(&self) -> bool {
+        self.wanted == config::Propagation::StopAndWrite
+    }
+
+    /// Memory is written into from now on.
     pub(super) fn use_memory(&mut self) -> Result<(), KernelFailure> {
         self.set(self.written.ways | IN_MEMORY).map_err(|error| KernelFailure::Load(chain(error.as_ref())))
     }

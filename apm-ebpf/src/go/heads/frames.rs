@@ -6,6 +6,7 @@ use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 use super::{
     super::{Hit, member},
     Buffer, LONGEST_BLOCK, noted, says_itself, state_after,
+    stopping::Stopped,
     way::{Direct, Way},
     write,
 };
@@ -18,6 +19,13 @@ use crate::{
 #[uprobe]
 pub fn go_http2_head(ctx: ProbeContext) -> u32 {
     let _ = head::<Direct>(&ctx);
+    0
+}
+
+/// The same, where the program has to be stopped for it.
+#[uprobe]
+pub fn go_http2_head_stopped(ctx: ProbeContext) -> u32 {
+    let _ = head::<Stopped>(&ctx);
     0
 }
 

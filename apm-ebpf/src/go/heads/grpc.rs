@@ -17,6 +17,7 @@ use super::{
     Buffer,
     frames::behind,
     note, noted, state_after,
+    stopping::Stopped,
     way::{Direct, Way},
 };
 use crate::{
@@ -106,6 +107,13 @@ pub fn go_grpc_head(ctx: ProbeContext) -> u32 {
 #[uprobe]
 pub fn go_grpc_headed(ctx: ProbeContext) -> u32 {
     let _ = headed::<Direct>(&ctx);
+    0
+}
+
+/// The same, where the program has to be stopped for it.
+#[uprobe]
+pub fn go_grpc_headed_stopped(ctx: ProbeContext) -> u32 {
+    let _ = headed::<Stopped>(&ctx);
     0
 }
 

@@ -7,6 +7,7 @@
 mod frames;
 mod grpc;
 mod http1;
+mod stopping;
 mod way;
 
 use apm_common::{
@@ -18,7 +19,10 @@ use apm_common::{
 use self::way::{Order, Way};
 use super::{Hit, context::registered, headers::read, member, trace};
 use crate::{
-    maps::{CALL_CARRIES, CALL_NONE, CALL_WANTED, Call, GO_CALLS, GoCall, GoContext, GoTraceHeaders, WRITES},
+    maps::{
+        CALL_CARRIES, CALL_NONE, CALL_WANTED, CALL_WRITING, Call, GO_CALLS, GoCall, GoContext, GoTraceHeaders,
+        STOP_WRITTEN, WRITES,
+    },
     propagate::{self, Lines},
     ring::{Record, count, header, reserve, submit},
 };
@@ -69,10 +73,15 @@ pub fn over(hit: &Hit, place: u64, call: u64) {
     note(hit, place, None);
 }
 
-/// Was its place written?
+/// Was its place written? Asked once of each call.
 #[inline(always)]
 pub fn carries(call: &Call) -> bool {
-    call.state == CALL_CARRIES
+    if call.state != CALL_WRITING {
+        return call.state == CALL_CARRIES;
+    }
+    let is_written = STOP_WRITTEN.get_ptr(call.place.span).is_some();
+    count(if is_written { Counter::CallsCarrying } else { Counter::CallsWriteFailed }, 1);
+    is_written
 }
 
 /// A buffer in which the program puts something together.
@@ -135,7 +144,9 @@ fn write<W: Way>(hit: &Hit, noted: &GoCall, buffer: &Buffer, frame: Option<[u64;
 fn state_after(written: Result<u32, Counter>) -> u32 {
     match written {
         Ok(state) => {
-            count(Counter::CallsCarrying, 1);
+            if state == CALL_CARRIES {
+                count(Counter::CallsCarrying, 1);
+            }
             state
         }
         Err(reason) => {
