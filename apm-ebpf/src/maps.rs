@@ -340,6 +340,10 @@ pub static STOP_ORDERS: RingBuf = RingBuf::with_byte_size(ORDERS_RING_BYTES, 0);
 #[map]
 pub static STOPPED: HashMap<u32, u64> = HashMap::with_max_entries(STOPPED_PROCESSES, 0);
 
+/// Those that may be stopped again, and are about to go on. Key: tgid; value: as of [`STOPPED`]. Owner: user space.
+#[map]
+pub static STOP_ENDING: HashMap<u32, u64> = HashMap::with_max_entries(STOPPED_PROCESSES, 0);
+
 /// How often they were. Key: tgid; value: beginning of a second, and stops in it.
 #[map]
 pub static STOP_RATES: LruHashMap<u32, [u64; 2]> = LruHashMap::with_max_entries(STOPPED_PROCESSES, 0);

@@ -152,10 +152,10 @@ fn of_grpc(build: Build, way: &'static str) -> Result<()> {
     let parent = |request| documents.spans().find(|span| text(span, "span.id") == text(request, "parent.id"));
     let of_calls = reserved.iter().filter_map(|request| parent(request)).count();
     let of_others = reserved.iter().filter(|request| text(request, "parent.id") == "2222222222222222").count();
-    ensure!((of_calls, of_others) == (6, 1), "{of_calls}, {of_others}: {}", documents.summary());
     // An order makes four calls and one in HTTP.
     let stats = &seen.agent.stats;
     let counted = ["written", "there_already"].map(|name| stats.get(&format!("propagation.{name}")));
     ensure!(counted == [10, 1], "{:?}", stats.non_zero());
+    ensure!((of_calls, of_others) == (6, 1), "{of_calls}, {of_others}: {}", documents.summary());
     Ok(())
 }

@@ -27,7 +27,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::clock;
 
-/// The hidden command by which the hand is started; four descriptors follow.
+/// The hidden command by which the hand is started; its descriptors follow.
 pub const COMMAND: &str = "write-into-stopped";
 
 /// How often the keeper looks.
@@ -36,8 +36,8 @@ const GLANCE: Duration = Duration::from_millis(50);
 /// A process that is stopped for longer has been forgotten.
 const LONGEST_STOP: Duration = Duration::from_millis(500);
 
-/// Maps of the two: orders, stopped processes, spans that were written.
-const MAPS: [&str; 3] = ["STOP_ORDERS", "STOPPED", "STOP_WRITTEN"];
+/// Maps of the two: orders, stopped processes, those about to go on, spans that were written.
+const MAPS: [&str; 4] = ["STOP_ORDERS", "STOPPED", "STOP_ENDING", "STOP_WRITTEN"];
 
 /// Watches the hand. When it is dropped, the hand ends.
 pub(super) struct Keeper {
@@ -56,8 +56,11 @@ impl Keeper {
         for name in MAPS {
             inherited.push(inheritable(programs.map(name).and_then(fd).ok_or_else(|| missing(name))?));
         }
-        let stopped = programs.take_map("STOPPED").ok_or_else(|| missing("STOPPED"))?;
-        let stopped: HashMap<MapData, u32, u64> = HashMap::try_from(stopped).map_err(|error| error.to_string())?;
+        let mut processes = |name: &str| {
+            let map = programs.take_map(name).ok_or_else(|| missing(name))?;
+            HashMap::try_from(map).map_err(|error| error.to_string())
+        };
+        let stopped = [processes("STOPPED")?, processes("STOP_ENDING")?];
         let switch = programs.take_map("STOPPING").ok_or_else(|| missing("STOPPING"))?;
         let mut switch: Array<MapData, u32> = Array::try_from(switch).map_err(|error| error.to_string())?;
         let (read, write) =
@@ -78,7 +81,7 @@ impl Keeper {
 /// What the keeper's thread has.
 struct Watch {
     hand: Child,
-    stopped: HashMap<MapData, u32, u64>,
+    stopped: [HashMap<MapData, u32, u64>; 2],
     switch: Array<MapData, u32>,
     /// While it is open, the agent lives.
     _pipe: OwnedFd,
@@ -93,7 +96,7 @@ impl Watch {
                 let _ = self.hand.kill();
                 let _ = self.hand.wait();
                 let _ = self.switch.set(0, 0, 0);
-                release(&mut self.stopped);
+                self.stopped.iter_mut().for_each(release);
                 tracing::warn!(
                     "`traceparent` is not written any more while processes are stopped: the one that writes ended"
                 );
@@ -106,7 +109,7 @@ impl Watch {
     fn is_any_forgotten(&self) -> bool {
         let longest = LONGEST_STOP.as_nanos() as u64;
         let now = clock::monotonic();
-        self.stopped.iter().flatten().any(|(_, since)| now.saturating_sub(since) > longest)
+        self.stopped.iter().flat_map(HashMap::iter).flatten().any(|(_, since)| now.saturating_sub(since) > longest)
     }
 }
 

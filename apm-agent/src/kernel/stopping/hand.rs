@@ -11,7 +11,7 @@ use aya::maps::{HashMap, Map, MapData, RingBuf};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{go_on, release};
-use crate::process::Stat;
+use crate::{clock, process::Stat};
 
 /// Longest wait for a process to have stopped.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -25,6 +25,7 @@ const GLANCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 /// What it has.
 struct Hand {
     stopped: HashMap<MapData, u32, u64>,
+    ending: HashMap<MapData, u32, u64>,
     written: HashMap<MapData, u64, u8>,
 }
 
@@ -38,9 +39,10 @@ pub fn run(descriptors: &[String]) -> Option<()> {
     let mut map = || MapData::from_fd(inherited.next()??).ok();
     let mut orders = RingBuf::try_from(Map::RingBuf(map()?)).ok()?;
     let stopped = HashMap::try_from(Map::HashMap(map()?)).ok()?;
+    let ending = HashMap::try_from(Map::HashMap(map()?)).ok()?;
     let written = HashMap::try_from(Map::LruHashMap(map()?)).ok()?;
     let agent = inherited.next()??;
-    let mut hand = Hand { stopped, written };
+    let mut hand = Hand { stopped, ending, written };
     let mut ends = None;
     while ends.is_none_or(|end| Instant::now() < end) {
         let longest = ends.map(|_| GLANCE);
@@ -71,8 +73,11 @@ impl Hand {
         if stands_still(&order) && write(&order) {
             let _ = self.written.insert(order.span, 1, 0);
         }
-        go_on(order.pid);
+        // It may be stopped for another call as soon as it goes on; until it has, one of the two says so.
+        let _ = self.ending.insert(order.pid, clock::monotonic(), 0);
         let _ = self.stopped.remove(&order.pid);
+        go_on(order.pid);
+        let _ = self.ending.remove(&order.pid);
     }
 }
 
