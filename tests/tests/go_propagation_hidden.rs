@@ -1,15 +1,18 @@
 //! The place in the trace goes along with the calls of Go programs that no socket shows, over TLS, HTTP/2 and gRPC:
 //! written into the program's memory, by the kernel where it may be, else while the program is stopped.
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     callee::Callee,
     documents::{Documents, text},
-    go::{self, Build},
+    go::{self, Build, Load},
+    http,
     programs::Program,
+    residue::{BPFTOOL, Residue},
     turn::{Need, Turn},
+    wait,
 };
 
 const NEEDS: &[Need] = &[Need::Program("go"), Need::Program("curl")];
@@ -119,6 +122,26 @@ fn wanted(documents: &Documents, call: &Call, id: u32) -> Result<String> {
     let place = format!("00-{trace}-{parent}-01");
     let state = if call.state.is_empty() { "es=s:1" } else { &call.state };
     Ok(format!("{place}|{place}|{state}"))
+}
+
+/// A service that makes such calls all the time notices nothing of agents that come and go, half of them killed: nothing
+/// stays stopped.
+#[test]
+fn agents_come_and_go() -> Result<()> {
+    let Some(_turn) = Turn::take(&[NEEDS, &[Need::File(BPFTOOL)]].concat()) else { return Ok(()) };
+    // It is asked over HTTP/1 in plain text, too.
+    let [program, leaf] = ["h2c", "tls"].map(|way| go::start("go-hidden", Build::Fixed, ("WAY", way)));
+    let (mut program, leaf, before) = (program?, leaf?, Residue::now()?);
+    let path = |http2: &str| format!("/call/1?http2={http2}&url=https://127.0.0.1:{}/leaf/1", leaf.port());
+    let paths = [path(""), path("1")];
+    let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+    let load = Load { clients: 3, paths: &paths, pause: Duration::from_millis(1), least: paths.len() };
+    go::come_and_go_with(&program, 4, load, &[WAY])?;
+    ensure!(program.child().is_running(), "it has ended:\n{}", program.child().output());
+    let is_clean = || Residue::now().is_ok_and(|now| now.since(&before).is_empty()).then_some(());
+    wait::until("the last agent's programs are gone", wait::PATIENCE, is_clean)?;
+    ensure!(http::get(program.port(), paths[0])?.status == 200, "it answers no more");
+    Ok(())
 }
 
 #[test]
