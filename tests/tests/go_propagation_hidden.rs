@@ -147,7 +147,7 @@ fn agents_come_and_go() -> Result<()> {
 #[test]
 fn calls_of_grpc_carry_it() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-    let mut kinds = vec![(Build::Fixed, "tls"), (Build::Fixed, "plain")];
+    let mut kinds = vec![(Build::Fixed, "tls")];
     if go::has_version("go-grpc", OLDER) {
         kinds.push((Build::Older(OLDER), "plain"));
     }

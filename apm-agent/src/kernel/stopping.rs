@@ -34,7 +34,7 @@ pub const COMMAND: &str = "write-into-stopped";
 const GLANCE: Duration = Duration::from_millis(50);
 
 /// A process that is stopped for longer has been forgotten.
-const LONGEST_STOP: Duration = Duration::from_millis(500);
+const LONGEST_STOP: Duration = Duration::from_secs(2);
 
 /// Maps of the two: orders, stopped processes, those about to go on, spans that were written.
 const MAPS: [&str; 4] = ["STOP_ORDERS", "STOPPED", "STOP_ENDING", "STOP_WRITTEN"];
@@ -96,6 +96,8 @@ impl Watch {
                 let _ = self.hand.kill();
                 let _ = self.hand.wait();
                 let _ = self.switch.set(0, 0, 0);
+                // A program that saw the switch before has ended by then.
+                thread::sleep(GLANCE);
                 self.stopped.iter_mut().for_each(release);
                 tracing::warn!(
                     "`traceparent` is not written any more while processes are stopped: the one that writes ended"

@@ -101,7 +101,11 @@ fn modules(root: &Path, version: &str, to: &Path) -> Result<()> {
             let name = Path::new(path).file_name().context("a module without a name")?.to_string_lossy();
             let name = name.trim_end_matches(".xz").to_owned();
             if !list.contains(&name) {
-                let bytes = if path.ends_with(".xz") { output(Command::new("xz").args(["-dc", path]))? } else { fs::read(path)? };
+                let bytes = if path.ends_with(".xz") {
+                    output(Command::new("xz").args(["-dc", path]))?
+                } else {
+                    fs::read(path)?
+                };
                 fs::write(to.join(&name), bytes)?;
                 list.push(name);
             }
@@ -121,7 +125,8 @@ fn options(state: &Path) -> Result<Vec<String>> {
     for folder in ["sources", "lists/partial", "cache/archives/partial"] {
         fs::create_dir_all(state.join(folder))?;
     }
-    let targets = output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]))?;
+    let targets =
+        output(Command::new("apt-get").args(["indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"]))?;
     let targets = String::from_utf8(targets)?;
     let mirror = targets.lines().map(|line| line.trim_end_matches('/')).find(|line| line.ends_with("/debian"));
     let Some(mirror) = mirror else { bail!("apt knows no mirror of Debian's: run `apt-get update`") };

@@ -109,7 +109,9 @@ fn share(socket: &Path) -> Result<Running> {
     command.arg(format!("--socket-path={}", socket.display()));
     match is_newer {
         true => command.args(["--shared-dir=/", "--sandbox=chroot", "--cache=always"]),
-        false => command.args(["-o", "source=/", "-o", "sandbox=chroot", "-o", "cache=always", "--thread-pool-size=2", "-f"]),
+        false => {
+            command.args(["-o", "source=/", "-o", "sandbox=chroot", "-o", "cache=always", "--thread-pool-size=2", "-f"])
+        }
     };
     let running = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?);
     for _ in 0..200 {
@@ -140,7 +142,10 @@ fn initrd(kernel: &Kernel, folder: &Path, command: &[String]) -> Result<PathBuf>
     });
     let folder = crate::tree::root().join("tests");
     let variables: String = variables.collect();
-    executable(&root.join("command"), &format!("#!/bin/sh\n{variables}cd '{}'\nexec {}\n", folder.display(), quoted.join(" ")))?;
+    executable(
+        &root.join("command"),
+        &format!("#!/bin/sh\n{variables}cd '{}'\nexec {}\n", folder.display(), quoted.join(" ")),
+    )?;
     let archive = root.with_extension("cpio");
     let mut pack = Command::new("sh");
     pack.args(["-c", "find . | cpio -o -H newc --quiet"]).current_dir(&root);

@@ -8,13 +8,16 @@ use std::{
 
 use apm_common::stopping::{ORDER_BYTES, StopOrder};
 use aya::maps::{HashMap, Map, MapData, RingBuf};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 
 use super::{go_on, release};
 use crate::{clock, process::Stat};
 
 /// Longest wait for a process to have stopped.
-const PATIENCE: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// How long it sees to what is stopped, once the agent is gone: by then the kernel has taken its programs out.
 const LINGER: Duration = Duration::from_secs(1);
@@ -50,7 +53,10 @@ pub fn run(descriptors: &[String]) -> Option<()> {
             let mut events = vec![PollFd::new(&orders, PollFlags::IN), PollFd::new(&agent, PollFlags::empty())];
             // Of an agent that is gone nothing more is waited for.
             events.truncate(if ends.is_some() { 1 } else { 2 });
-            poll(&mut events, longest.as_ref()).ok()?;
+            match poll(&mut events, longest.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => return None,
+            }
             events.get(1).is_some_and(|event| event.revents().intersects(PollFlags::HUP | PollFlags::ERR))
         };
         while let Some(order) = orders.next() {
