@@ -129,7 +129,8 @@ fn write<W: Way>(hit: &Hit, noted: &GoCall, buffer: &Buffer, frame: Option<[u64;
         Some(_) => lines.as_fields(&noted.call, caller),
         None => lines.as_lines(&noted.call, caller),
     };
-    let length = length.ok_or(Counter::CallsNoRoom)?;
+    length.ok_or(Counter::CallsNoRoom)?;
+    let length = kept!(lines.len);
     if buffer.used > buffer.room || length > buffer.room - buffer.used {
         return Err(Counter::CallsNoRoom);
     }

@@ -34,7 +34,7 @@ impl Way for Stopped {
     fn write<const N: usize>(hit: &Hit, order: &Order<'_>, bytes: &[u8; N]) -> Result<u32, Counter> {
         // SAFETY: no preconditions.
         let now = unsafe { bpf_ktime_get_ns() };
-        if order.length == 0 || order.length > N as u64 || N > ORDER_BYTES || !may_stop(hit.pid, now) {
+        if N > ORDER_BYTES || !may_stop(hit.pid, now) {
             return Err(Counter::CallsStopsSpared);
         }
         let slot = STOP_ORDERS.reserve::<StopOrder>(0).ok_or(Counter::CallsNoRoom)?;
