@@ -8,7 +8,7 @@ use apm_tests::{
     callee::Callee,
     documents::{Documents, text},
     go::{self, Build, Load},
-    http,
+    http, process,
     programs::Program,
     residue::{BPFTOOL, Residue},
     turn::{Need, Turn},
@@ -136,11 +136,35 @@ fn agents_come_and_go() -> Result<()> {
     let paths = [path(""), path("1")];
     let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
     let load = Load { clients: 3, paths: &paths, pause: Duration::from_millis(1), least: paths.len() };
-    go::come_and_go_with(&program, 4, load, &[WAY])?;
+    go::come_and_go_with(&program, 2, load, &[WAY])?;
     ensure!(program.child().is_running(), "it has ended:\n{}", program.child().output());
     let is_clean = || Residue::now().is_ok_and(|now| now.since(&before).is_empty()).then_some(());
     wait::until("the last agent's programs are gone", wait::PATIENCE, is_clean)?;
     ensure!(http::get(program.port(), paths[0])?.status == 200, "it answers no more");
+    Ok(())
+}
+
+/// When the process that writes hangs, the agent ends it, and has go on what waits for it.
+#[test]
+fn nothing_waits_for_a_hand_that_hangs() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let [program, leaf] = ["h2c", "tls"].map(|way| go::start("go-hidden", Build::Fixed, ("WAY", way)));
+    let (program, leaf) = (program?, leaf?);
+    let mut watch = go::watch(&program, &[WAY])?;
+    let agent = watch.agent().pid();
+    let Some(hand) = process::family(agent).into_iter().find(|pid| *pid != agent) else {
+        // The kernel writes by itself.
+        return watch.finish().map(|_| ());
+    };
+    ensure!(Command::new("kill").args(["-STOP", &hand.to_string()]).status()?.success());
+    let path = format!("/call/1?url=https://127.0.0.1:{}/leaf/1", leaf.port());
+    for _ in 0..2 {
+        ensure!(http::get(program.port(), &path)?.status == 200, "it answers no more");
+    }
+    watch.agent().wait_for_line("is not written any more")?;
+    let seen = watch.finish()?;
+    let calls = seen.documents.requests().map(|request| seen.documents.spans_of(request).count()).sum::<usize>();
+    ensure!(calls == 2 && seen.agent.stats.get("propagation.written") == 0, "{:?}", seen.agent.stats.non_zero());
     Ok(())
 }
 

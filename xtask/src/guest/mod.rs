@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{shell, tree};
+use crate::{shell, test, tree};
 
 mod kernel;
 mod machine;
@@ -49,16 +49,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Builds agent, test and its programs here, where that is fast, and gives back how the test is run there: with copies, as
+/// Builds agent (unless `APM_AGENT` names one), test and its programs here, where that is fast, and gives back how the test is run there: with copies, as
 /// what the guest has seen of a file may not change.
 fn tests() -> Result<Vec<String>> {
     let folder = cache()?.join("tests");
     fs::create_dir_all(&folder)?;
-    shell::step("building agent and tests", || {
-        shell::run(shell::cargo().args(["build", "--release", "--package", "apm-agent"]))?;
+    let agent = std::env::var_os("APM_AGENT").map_or_else(test::build_agent, |path| Ok(path.into()))?;
+    shell::step("building the tests", || {
         let decoder = apm_tests::decoder::build()?;
         fs::copy(decoder, folder.join("apm-server"))?;
-        fs::copy(tree::target().join("release/apm-agent"), folder.join("apm-agent"))?;
+        fs::copy(agent, folder.join("apm-agent"))?;
         fs::copy(test_executable()?, folder.join(TEST)).map(|_| ()).context("the test cannot be copied")
     })?;
     for app in ["go-hidden", "go-grpc"] {
