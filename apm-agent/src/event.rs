@@ -94,6 +94,13 @@ pub enum Event<'a> {
         /// For this request.
         request: u64,
     },
+    /// What a call carried that is told as over next, over HTTP/2 or of gRPC.
+    Carrying {
+        /// Names the call in its process.
+        call: u64,
+        /// The place in the trace.
+        place: wire::CarriedBody,
+    },
     /// A gRPC call is over.
     RpcDone(Box<GrpcCall>),
     /// The handler of a request gave an error back.
@@ -344,6 +351,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             failed: header.flags & wire::CALLED_FAILED != 0,
             sent: header.flags & wire::CALLED_UNSENT == 0,
         },
+        kind::CARRYING => Event::Carrying { call: reader.u64()?, place: carried(&mut reader)? },
         kind::RPC => Event::Rpc { call: reader.u64()?, request: reader.u64()? },
         kind::RPC_DONE => Event::RpcDone(Box::new(grpc_call(header.flags, &mut reader)?)),
         kind::FAILED => Event::Failed { request: reader.u64()?, value: Box::new(value(&mut reader)?) },

@@ -17,7 +17,7 @@ use apm_common::propagation::{CONTINUE, Propagation, RESTART, UNDECIDED};
 use crate::{
     clock::Clock,
     command::{ExitCode, Failure},
-    config::{Continuation, Settings},
+    config::{Continuation, Propagation as Carry, Settings},
     correlate::{Ids, trace_context},
     engine::{self, Live, Parts, Registry, Stop},
     kernel::{Admission, Kernel, KernelFailure},
@@ -83,8 +83,8 @@ fn watch(settings: &Settings, output: Box<dyn Output>, recording: Option<&Path>)
     let (seed, clock) = (fastrand::u64(..), Clock::now());
     let ids = Ids::seeded(seed);
     // What is only recorded is not changed.
-    if settings.bridges.propagation && recording.is_none() {
-        kernel.propagate(propagation(settings, &ids));
+    if settings.bridges.propagation != Carry::Off && recording.is_none() {
+        kernel.propagate(propagation(settings, &ids), settings.bridges.propagation);
     }
     let recorder = recording
         .map(|path| Recorder::create(path, seed, clock).map_err(|error| unusable(path, &error)))

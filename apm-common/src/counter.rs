@@ -41,10 +41,14 @@ pub enum Counter {
     /// Goroutines of Go programs of which it is not told any more in which request they were made: there are too many
     /// generations between, or they make a call for another request.
     DescentGivenUp = 17,
+    /// Calls left alone, as the program's memory could not be written.
+    CallsWriteFailed = 18,
+    /// Calls left alone, as the process was stopped for one already, or too often.
+    CallsStopsSpared = 19,
 }
 
 /// Number of counters, the length of the kernel's array.
-pub const COUNTERS: u32 = 18;
+pub const COUNTERS: u32 = 20;
 
 impl Counter {
     /// Every counter with its name as `report` prints it, in index order.
@@ -67,5 +71,7 @@ impl Counter {
         (Counter::CallsUnreachable, "propagation.connection_unreachable"),
         (Counter::CallsNoRoom, "propagation.no_room"),
         (Counter::DescentGivenUp, "kernel.descent_given_up"),
+        (Counter::CallsWriteFailed, "propagation.write_failed"),
+        (Counter::CallsStopsSpared, "propagation.stops_spared"),
     ];
 }

@@ -6,7 +6,7 @@ use crate::limits::{EXEC_PATH_BYTES, PANIC_FRAMES, ROUTE_BYTES, UNIX_PATH_BYTES,
 
 mod rpc;
 
-pub use rpc::{RPC_TLS, RpcBody, RpcDoneBody};
+pub use rpc::{CarryingBody, RPC_TLS, RpcBody, RpcDoneBody};
 
 /// A record's body follows the header: see the type each value names.
 pub mod kind {
@@ -57,6 +57,8 @@ pub mod kind {
     pub const RPC: u16 = 27;
     /// A gRPC call is over: [`RpcDoneBody`](super::RpcDoneBody).
     pub const RPC_DONE: u16 = 28;
+    /// What a call carried that will be told as over next: [`CarryingBody`](super::CarryingBody).
+    pub const CARRYING: u16 = 29;
 }
 
 /// Start of every record.

@@ -5,7 +5,7 @@
 
 use crate::{
     fasthttp::GoFasthttp,
-    outgoing::{GoHttp2, GoTls},
+    outgoing::{GoHeads, GoHttp2, GoTls},
     settings::ABSENT,
     sqlite::GoSqlite,
 };
@@ -169,6 +169,8 @@ pub struct GoLayout {
     pub headers: GoHeaders,
     /// Of gRPC.
     pub grpc: GoGrpc,
+    /// Of the heads of calls.
+    pub heads: GoHeads,
 }
 
 impl GoLayout {
@@ -196,6 +198,7 @@ impl GoLayout {
         sqlite: GoSqlite::NONE,
         headers: GoHeaders::NONE,
         grpc: GoGrpc::NONE,
+        heads: GoHeads::NONE,
     };
 }
 
@@ -220,6 +223,6 @@ impl GoKey {
 
 const _: () = {
     use core::mem::size_of;
-    assert!(size_of::<GoLayout>() == 568);
+    assert!(size_of::<GoLayout>() == 648);
     assert!(size_of::<GoKey>() == 16);
 };

@@ -13,6 +13,7 @@ pub mod outgoing;
 pub mod propagation;
 pub mod settings;
 pub mod sqlite;
+pub mod stopping;
 
 /// Version of the layouts in this crate; a recording made with another version is refused.
 pub const ABI_VERSION: u32 = 1;

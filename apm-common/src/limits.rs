@@ -83,6 +83,16 @@ pub const HEAD_STEPS: u32 = 512;
 /// Largest write into which something is put.
 pub const CARRYING_BYTES: u32 = 16 * 1024;
 
+/// Calls over HTTP/2 at once whose place in the trace is kept for them, of all processes together; beyond, those not used
+/// for the longest time are forgotten.
+pub const CARRYING_CALLS: u32 = 8192;
+
+/// Heads that are written into at once.
+pub const WRITES: u32 = 256;
+
+/// Most header fields of a gRPC call that are searched for those of a trace; one with more goes as it is.
+pub const CALL_FIELDS: u32 = 64;
+
 /// Most generations from the goroutine that handles a request to one that makes a call.
 pub const GO_GENERATIONS: u64 = 8;
 

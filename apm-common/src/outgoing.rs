@@ -77,3 +77,69 @@ impl GoHttp2 {
         url_query: ABSENT,
     };
 }
+
+/// Where a Go program puts the heads of its calls together, before they are sealed or framed with others.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GoHeads {
+    /// Address of the type `*bufio.Writer`; 0: the binary has none.
+    pub buffered: u64,
+    /// Address of the type `net/http.persistConnWriter`, on which a client of HTTP/1 writes; 0: the binary has none.
+    pub persist_writer: u64,
+    /// `bufio.Writer.buf`
+    pub buffer: u32,
+    /// `bufio.Writer.n`: how much of it is used
+    pub buffer_used: u32,
+    /// `bufio.Writer.wr`: what it writes on
+    pub buffer_under: u32,
+    /// `Header` of the request that a client of HTTP/2 sends
+    pub request_header: u32,
+    /// `http2clientStream.ID`
+    pub stream_id: u32,
+    /// `http2ClientConn.bw`: where frames are put together
+    pub client_frames: u32,
+    /// `http2ClientConn.hbuf.buf`: the header block that was put together last
+    pub client_block: u32,
+    /// `transport.loopyWriter.framer`
+    pub loopy_framer: u32,
+    /// `transport.loopyWriter.hBuf`
+    pub loopy_block: u32,
+    /// `bytes.Buffer.buf`
+    pub block: u32,
+    /// `transport.framer.writer`
+    pub framer_writer: u32,
+    /// The buffer in `transport.bufWriter`, or the pointer to one
+    pub writer_buffer: u32,
+    /// `transport.bufWriter.offset`: how much of it is used
+    pub writer_used: u32,
+    /// 1: there is a pointer to the buffer.
+    pub is_handle: u32,
+    /// Bytes of an `hpack.HeaderField`
+    pub field_bytes: u32,
+    /// `hpack.HeaderField.Name`
+    pub field_name: u32,
+}
+
+impl GoHeads {
+    /// Nothing is written.
+    pub const NONE: GoHeads = GoHeads {
+        buffered: 0,
+        persist_writer: 0,
+        buffer: ABSENT,
+        buffer_used: ABSENT,
+        buffer_under: ABSENT,
+        request_header: ABSENT,
+        stream_id: ABSENT,
+        client_frames: ABSENT,
+        client_block: ABSENT,
+        loopy_framer: ABSENT,
+        loopy_block: ABSENT,
+        block: ABSENT,
+        framer_writer: ABSENT,
+        writer_buffer: ABSENT,
+        writer_used: ABSENT,
+        is_handle: 0,
+        field_bytes: ABSENT,
+        field_name: ABSENT,
+    };
+}

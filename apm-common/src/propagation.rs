@@ -25,8 +25,23 @@ const TRACEPARENT: &[u8] = b"traceparent: ";
 const ELASTIC: &[u8] = b"elastic-apm-traceparent: ";
 const STATE: &[u8] = b"tracestate: ";
 
-/// Room for the three lines, the last as it is written for a trace that begins here.
+/// Room for the three lines, or fields, the last as it is written for a trace that begins here.
 pub const BLOCK_BYTES: usize = 192;
+
+/// As [`VALUES`], in [`Propagation::fields`].
+pub const FIELD_VALUES: [usize; 2] = [2 + FIELD_NAMES[0].len() + 1, FIELD_VALUES_END + 2 + FIELD_NAMES[1].len() + 1];
+/// Where the field `tracestate` begins.
+pub const STATE_FIELD: usize = FIELD_VALUES[1] + TRACEPARENT_BYTES;
+/// Where the length of its value begins, and behind that the value.
+pub const STATE_FIELD_LENGTH: usize = STATE_FIELD + 2 + FIELD_NAMES[2].len();
+
+const FIELD_VALUES_END: usize = 2 + FIELD_NAMES[0].len() + 1 + TRACEPARENT_BYTES;
+const FIELD_NAMES: [&[u8]; 3] = [b"traceparent", b"elastic-apm-traceparent", b"tracestate"];
+
+/// A value of [`Propagation::ways`]: into plain HTTP/1 calls, at the socket.
+pub const AT_SOCKETS: u32 = 1;
+/// Into calls that the wire does not show, in the program's own memory.
+pub const IN_MEMORY: u32 = 2;
 
 /// Most bytes of a caller's `tracestate` that go on; with a longer one it is left out.
 pub const STATE_BYTES: usize = 512;
@@ -41,26 +56,73 @@ pub struct Propagation {
     pub sampled_below: u64,
     /// One of [`CONTINUE`], [`RESTART`], [`UNDECIDED`].
     pub continuation: u32,
-    /// Bytes of `block`; 0: nothing is written into calls.
+    /// [`AT_SOCKETS`] and [`IN_MEMORY`]; 0: nothing is written into calls.
+    pub ways: u32,
+    /// Bytes of `block`.
     pub block_len: u32,
+    /// Bytes of `fields`.
+    pub fields_len: u32,
     /// Header lines with ids of zeros.
     pub block: [u8; BLOCK_BYTES],
+    /// The same as fields of HTTP/2: literals without indexing, with new names, not in Huffman's code (RFC 7541, section
+    /// 6.2.2). They change no table, so the program's own encoder need not know of them.
+    pub fields: [u8; BLOCK_BYTES],
 }
 
 impl Propagation {
     /// Nothing is written.
-    pub const OFF: Propagation =
-        Propagation { seed: [0; 2], sampled_below: 0, continuation: UNDECIDED, block_len: 0, block: [0; BLOCK_BYTES] };
+    pub const OFF: Propagation = Propagation {
+        seed: [0; 2],
+        sampled_below: 0,
+        continuation: UNDECIDED,
+        ways: 0,
+        block_len: 0,
+        fields_len: 0,
+        block: [0; BLOCK_BYTES],
+        fields: [0; BLOCK_BYTES],
+    };
 
-    /// `state`: the `tracestate` of a trace that begins here, at most 24 bytes.
+    /// As yet in no way. `state`: the `tracestate` of a trace that begins here, at most 24 bytes.
     pub fn new(seed: [u64; 2], sample_rate: f64, continuation: u32, state: &str) -> Self {
-        let mut block = [0; BLOCK_BYTES];
-        let zeros = b"00-00000000000000000000000000000000-0000000000000000-00\r\n";
-        let lines = [TRACEPARENT, zeros, ELASTIC, zeros, STATE, state.as_bytes(), b"\r\n"];
-        let bytes = lines.iter().flat_map(|part| part.iter());
-        let block_len = block.iter_mut().zip(bytes).map(|(to, from)| *to = *from).count() as u32;
-        Self { seed, sampled_below: sampled_below(sample_rate), continuation, block_len, block }
+        let (mut block, mut fields) = ([0; BLOCK_BYTES], [0; BLOCK_BYTES]);
+        let (zeros, end) = (b"00-00000000000000000000000000000000-0000000000000000-00", b"\r\n");
+        let lines = [TRACEPARENT, zeros, end, ELASTIC, zeros, end, STATE, state.as_bytes(), end];
+        let block_len = filled(&mut block, lines.into_iter());
+        let fields_len = filled(
+            &mut fields,
+            FIELD_NAMES.into_iter().zip([zeros, zeros, state.as_bytes()]).flat_map(|(name, value)| {
+                [&[0], LENGTHS.get(name.len()..=name.len()).unwrap_or_default(), name]
+                    .into_iter()
+                    .chain([LENGTHS.get(value.len()..=value.len()).unwrap_or_default(), value])
+            }),
+        );
+        Self {
+            seed,
+            sampled_below: sampled_below(sample_rate),
+            continuation,
+            ways: 0,
+            block_len,
+            fields_len,
+            block,
+            fields,
+        }
     }
+}
+
+/// Short lengths as HPACK writes them (RFC 7541, section 5.1): one byte below 127.
+const LENGTHS: [u8; 127] = {
+    let mut lengths = [0; 127];
+    let mut length = 0;
+    while length < 127 {
+        lengths[length] = length as u8;
+        length += 1;
+    }
+    lengths
+};
+
+/// Fills a block with parts; gives back how long they are.
+fn filled<'a>(block: &mut [u8; BLOCK_BYTES], parts: impl Iterator<Item = &'a [u8]>) -> u32 {
+    block.iter_mut().zip(parts.flatten()).map(|(to, from)| *to = *from).count() as u32
 }
 
 /// [`Propagation::sampled_below`] of a part of all traces.
@@ -120,8 +182,9 @@ pub const fn number(digits: u64) -> Option<u32> {
 }
 
 const _: () = {
-    assert!(core::mem::size_of::<Propagation>() == 224);
+    assert!(core::mem::size_of::<Propagation>() == 424);
     assert!(STATE_VALUE + 24 + 2 <= BLOCK_BYTES);
+    assert!(STATE_FIELD_LENGTH + 1 + 24 <= BLOCK_BYTES);
     assert!(digits(0x0123_89af) == u64::from_be_bytes(*b"012389af"));
     let mut byte = 0_u8;
     loop {

@@ -6,6 +6,7 @@ use apm_common::{
     go::{GoKey, GoLayout},
     limits,
     propagation::{Propagation, STATE_BYTES},
+    stopping::{ORDERS_RING_BYTES, STOPPED_PROCESSES},
 };
 use aya_ebpf::{
     bindings::BPF_F_NO_PREALLOC,
@@ -13,7 +14,11 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf, SockHash},
 };
 
-use crate::{channel::Batch, propagate::Work, ring::Scratch};
+use crate::{
+    channel::Batch,
+    propagate::{Lines, Work},
+    ring::Scratch,
+};
 
 /// What the kernel keeps of a socket.
 #[repr(C)]
@@ -46,7 +51,7 @@ pub struct Connection {
 pub struct Call {
     /// The trace and the call's span; flags of [`CarriedBody`].
     pub place: CarriedBody,
-    /// One of [`CALL_NONE`], [`CALL_WANTED`], [`CALL_CARRIES`].
+    /// One of [`CALL_NONE`], [`CALL_WANTED`], [`CALL_CARRIES`], [`CALL_WRITING`].
     pub state: u32,
     /// 1: its trace began with the request.
     pub begins: u32,
@@ -64,6 +69,9 @@ pub const CALL_NONE: u32 = 0;
 pub const CALL_WANTED: u32 = 1;
 /// Its place was written.
 pub const CALL_CARRIES: u32 = 2;
+
+/// The process is stopped so that its place is written ([`STOP_WRITTEN`]).
+pub const CALL_WRITING: u32 = 3;
 
 /// Events are sent.
 pub const WATCHED: u8 = 0;
@@ -280,6 +288,73 @@ pub struct GoRpc {
 /// gRPC calls under way. Key: address of the `clientStream`. Removed when it is over, else displaced. About 1.5 MiB.
 #[map]
 pub static GO_RPCS: LruHashMap<GoKey, GoRpc> = LruHashMap::with_max_entries(limits::GO_GOROUTINES, 0);
+
+/// A call over HTTP/2, or the head of one that is being written, that is to carry its place in the trace.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct GoCall {
+    /// The place.
+    pub call: Call,
+    /// The request for which it is made.
+    pub request: u64,
+    /// Address of what sees to it: of a `http2clientStream`, of a `grpc.clientStream`, then of a `loopyWriter`.
+    pub about: u64,
+    /// Address of the request it sends; of gRPC that of the call's context.
+    pub asked: u64,
+    /// Number of its stream, of gRPC.
+    pub stream: u32,
+    /// Always 0.
+    pub reserved: u32,
+    /// What the program sends itself.
+    pub headers: GoTraceHeaders,
+}
+
+impl GoCall {
+    /// None.
+    pub const NONE: GoCall = GoCall {
+        call: Call::NONE,
+        request: 0,
+        about: 0,
+        asked: 0,
+        stream: 0,
+        reserved: 0,
+        headers: GoTraceHeaders::NONE,
+    };
+}
+
+/// Such calls. Key: number of the goroutine that sees to the call; of gRPC address of the call's context, then of the array
+/// of its fields. Removed when the call is over, else displaced. About 2 MiB.
+#[map]
+pub static GO_CALLS: LruHashMap<GoKey, GoCall> = LruHashMap::with_max_entries(limits::CARRYING_CALLS, 0);
+
+/// What is written into heads. Key: number of the goroutine. Removed when that is done. About 200 KiB.
+#[map]
+pub static WRITES: LruHashMap<GoKey, Text<{ size_of::<Lines>() - 8 }>> =
+    LruHashMap::with_max_entries(limits::WRITES, 0);
+
+/// Heads that user space is to write into, of processes that are stopped.
+#[map]
+pub static STOP_ORDERS: RingBuf = RingBuf::with_byte_size(ORDERS_RING_BYTES, 0);
+
+/// Processes that are stopped for that. Key: tgid; value: since when. Removed by user space when they go on.
+#[map]
+pub static STOPPED: HashMap<u32, u64> = HashMap::with_max_entries(STOPPED_PROCESSES, 0);
+
+/// Those that may be stopped again, and are about to go on. Key: tgid; value: as of [`STOPPED`]. Owner: user space.
+#[map]
+pub static STOP_ENDING: HashMap<u32, u64> = HashMap::with_max_entries(STOPPED_PROCESSES, 0);
+
+/// How often they were. Key: tgid; value: beginning of a second, and stops in it.
+#[map]
+pub static STOP_RATES: LruHashMap<u32, [u64; 2]> = LruHashMap::with_max_entries(STOPPED_PROCESSES, 0);
+
+/// Spans of calls whose heads were written into. Owner: user space, but for those that are displaced.
+#[map]
+pub static STOP_WRITTEN: LruHashMap<u64, u8> = LruHashMap::with_max_entries(limits::CARRYING_CALLS, 0);
+
+/// Not 0: there is somebody who has stopped processes go on. Owner: user space.
+#[map]
+pub static STOPPING: Array<u32> = Array::with_max_entries(1, 0);
 
 /// Channels of run times. Key: [`channel::key`](crate::channel::key); the value says nothing. Owner: user space. About 400 KiB full.
 #[map]

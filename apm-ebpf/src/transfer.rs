@@ -6,8 +6,8 @@
 use apm_common::{
     counter::Counter,
     event::{
-        CarriedBody, DATA_CARRIES, DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_OWNED, DATA_POLLED, EventHeader, ROLE_CLIENT,
-        ROLE_SERVER, kind,
+        CarriedBody, DATA_CARRIES, DATA_END, DATA_ERROR, DATA_OUTGOING, DATA_OWNED, DATA_POLLED, EventHeader,
+        ROLE_CLIENT, ROLE_SERVER, kind,
     },
     limits::{CHUNK_BYTES, MESSAGES, REQUEST_BUDGET, RESPONSE_BUDGET, STEPS_PER_CALL, TAIL_BYTES},
 };

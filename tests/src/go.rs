@@ -56,6 +56,9 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
     };
     let program = place::build()?.join(name);
     program.parent().map_or(Ok(()), fs::create_dir_all)?;
+    if is_built() && program.exists() {
+        return Ok(program);
+    }
     let mut command = Command::new("go");
     // The tag has go-sqlite3 take the machine's SQLite; to compile its own takes a minute.
     let arguments = ["build", "-trimpath", "-tags=libsqlite3", "-ldflags=-s -w", "-buildmode", mode];
@@ -71,6 +74,11 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
     let status = child.wait_for_end(LONGEST_BUILD)?;
     ensure!(status.success(), "{} does not build:\n{}", program.display(), child.output());
     Ok(program)
+}
+
+/// All is built that will be run (`cargo xtask guest`): to build there takes minutes.
+fn is_built() -> bool {
+    std::env::var_os("APM_BUILT").is_some()
 }
 
 /// A build that takes longer hangs; one with cold caches takes minutes on a busy machine.
@@ -103,7 +111,7 @@ pub fn watch_all(programs: &[&Program], arguments: &[&str]) -> Result<Watch> {
 /// A version's tool chain is there, or can be fetched; says by name when it cannot.
 pub fn has_version(app: &str, version: &str) -> bool {
     let output = Command::new("go").current_dir(place::app(app)).env("GOTOOLCHAIN", version).arg("version").output();
-    let is_there = output.is_ok_and(|output| output.status.success());
+    let is_there = output.is_ok_and(|output| output.status.success()) && !is_built();
     if !is_there {
         let name = thread::current().name().unwrap_or("a test").to_owned();
         // Written past libtest's capture, so that nothing is skipped silently.
@@ -144,6 +152,14 @@ pub struct Load<'a> {
 /// # Errors
 /// If a request fails, or an agent.
 pub fn come_and_go(program: &Program, turns: usize, load: Load<'_>) -> Result<()> {
+    come_and_go_with(program, turns, load, &[])
+}
+
+/// The same of agents with these arguments.
+///
+/// # Errors
+/// As there.
+pub fn come_and_go_with(program: &Program, turns: usize, load: Load<'_>, arguments: &[&str]) -> Result<()> {
     let is_over = AtomicBool::new(false);
     let client = || -> Result<usize> {
         let mut connection = Connection::open(program.port())?;
@@ -156,7 +172,7 @@ pub fn come_and_go(program: &Program, turns: usize, load: Load<'_>) -> Result<()
         Ok(answered)
     };
     let visit = |turn: usize| {
-        let watch = watch(program, &[])?;
+        let watch = watch(program, arguments)?;
         if turn.is_multiple_of(2) { watch.finish().map(|_| ()) } else { watch.kill() }
     };
     thread::scope(|scope| {

@@ -11,6 +11,7 @@ mod debian;
 mod demo;
 mod ebpf;
 mod fuzz;
+mod guest;
 mod matrix;
 mod setup;
 mod shell;
@@ -35,6 +36,8 @@ enum Task {
     Test(test::Arguments),
     /// Run every fuzz target for a minute, as `test --fuzz` does in the end
     Fuzz,
+    /// Run a command under a kernel that is not locked down, in a guest: by default the tests that need one
+    Guest(guest::Arguments),
     /// Start a small real service, watch it and print what is seen
     Demo,
     /// Measure what watching costs: paired, interleaved runs with and without the agent
@@ -59,6 +62,7 @@ fn run() -> anyhow::Result<()> {
         Task::Setup => setup::run(),
         Task::Test(arguments) => test::run(&arguments),
         Task::Fuzz => fuzz::run(),
+        Task::Guest(arguments) => guest::run(&arguments),
         Task::Demo => demo::run(),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Matrix => matrix::run(),

@@ -17,8 +17,15 @@ pub mod run;
 
 pub use failure::{ExitCode, Failure};
 
+use crate::kernel::stopping;
+
 /// Runs the command line this process was started with.
 pub fn main() -> process::ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().is_some_and(|name| name == stopping::COMMAND) {
+        let ended = stopping::hand::run(&arguments.collect::<Vec<_>>());
+        return process::ExitCode::from(if ended.is_some() { 0 } else { ExitCode::Kernel as u8 });
+    }
     let matches = arguments::command().get_matches();
     let code = dispatch(&matches).unwrap_or_else(|failure| {
         // Standard error may be gone; the exit code still tells.

@@ -161,8 +161,8 @@ pub struct BridgeSwitches {
     pub go: bool,
     /// Requests of Go programs are named by the patterns of `ServeMux`.
     pub go_routes: bool,
-    /// The place in the trace goes along with calls of Go programs.
-    pub propagation: bool,
+    /// Into which calls of Go programs the place in the trace goes.
+    pub propagation: Propagation,
     /// Calls of Go programs without a context are linked by the request in which their goroutine was made.
     pub go_ancestry: bool,
     /// Activity sources of the program to report, for run times that cannot be asked for all (.NET 8).
@@ -183,7 +183,7 @@ impl Default for BridgeSwitches {
             dotnet: true,
             go: true,
             go_routes: true,
-            propagation: true,
+            propagation: Propagation::Full,
             go_ancestry: false,
             dotnet_sources: Vec::new(),
             node: true,
@@ -192,6 +192,20 @@ impl Default for BridgeSwitches {
             left_alone: Vec::new(),
         }
     }
+}
+
+/// `propagation`: into which calls the place in the trace goes, and how.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Propagation {
+    /// Into none.
+    Off,
+    /// Into those that the socket shows.
+    Plain,
+    /// Into others, too, where the kernel lets programs write into a process' memory.
+    #[default]
+    Full,
+    /// As before; where it does not, the process is stopped and written into.
+    StopAndWrite,
 }
 
 /// `trace_continuation_strategy`

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{Color, Continuation, Orphans};
+use super::{Color, Continuation, Orphans, Propagation};
 use crate::process::glob::Glob;
 
 /// How an option's value is written.
@@ -238,6 +238,16 @@ pub fn continuation(text: &str) -> Result<Continuation, Unfit> {
         "restart" => Continuation::Restart,
         "restart_external" => Continuation::RestartExternal,
         _ => return Err(Unfit),
+    })
+}
+
+/// `propagation`: a choice, and whatever else says yes or no.
+pub fn propagation(text: &str) -> Result<Propagation, Unfit> {
+    Ok(match text {
+        "plain" => Propagation::Plain,
+        "stop-and-write" => Propagation::StopAndWrite,
+        other if boolean(other)? => Propagation::Full,
+        _ => Propagation::Off,
     })
 }
 

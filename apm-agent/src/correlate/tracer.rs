@@ -106,6 +106,8 @@ pub struct Tracer {
     hidden_calls: HashMap<Name, HiddenCall>,
     statements: HashMap<Name, Asking>,
     grpc_calls: HashMap<Name, Parent>,
+    /// What calls carried that are told as over next.
+    carrying: HashMap<Name, Carried>,
     widened: Vec<(u32, Detail)>,
     out: Vec<(Arc<ServiceInstance>, Document)>,
 }
@@ -128,6 +130,7 @@ impl Tracer {
             hidden_calls: HashMap::new(),
             statements: HashMap::new(),
             grpc_calls: HashMap::new(),
+            carrying: HashMap::new(),
             widened: Vec::new(),
             out: Vec::new(),
         }

@@ -12,7 +12,7 @@ use crate::{
     clock,
     config::BridgeSwitches,
     event::{Event, Header},
-    kernel::Kernel,
+    kernel::{Kernel, Probe, Written},
     runtime::go::{AGENT_NAME, Asked, Code, Known, Plan, Reader, Vitals},
 };
 
@@ -128,7 +128,7 @@ impl Probes {
         }
         let Some(plan) = known.plan else { return };
         let code = plan.as_ref().ok().and_then(|plan| plan.carries.clone());
-        match plan.and_then(|plan| set(kernel, pid, &plan)) {
+        match plan.and_then(|plan| set(kernel, pid, plan)) {
             Ok(()) => {
                 self.codes.insert(pid, known.code);
                 if let Some(code) = code {
@@ -175,9 +175,22 @@ fn carry(kernel: &mut Kernel, pid: u32, code: Range<u64>) {
     }
 }
 
-fn set(kernel: &mut Kernel, pid: u32, plan: &Plan) -> Result<(), String> {
+fn set(kernel: &mut Kernel, pid: u32, mut plan: Plan) -> Result<(), String> {
     for (function, reason) in &plan.left_out {
         tracing::info!(pid, function, "not probed: {reason}");
+    }
+    let way = if plan.heads.is_empty() { Ok(None) } else { kernel.write_into_heads() };
+    match way {
+        Ok(Some(way)) => {
+            let heads = plan.heads.iter().map(|probe| Probe { program: way.program(probe.program), ..*probe });
+            plan.probes.probes.extend(heads);
+            let how = if way == Written::Directly { "in its memory" } else { "while it is stopped" };
+            tracing::info!(pid, "`traceparent` is written into calls over TLS, HTTP/2 and gRPC, {how}");
+        }
+        Ok(None) => {}
+        Err(failure) => {
+            tracing::info!(pid, "`traceparent` is not written into calls over TLS, HTTP/2 and gRPC: {failure}");
+        }
     }
     kernel.probe(pid, &plan.probes).map_err(|failure| failure.to_string())
 }

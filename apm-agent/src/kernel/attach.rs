@@ -60,11 +60,10 @@ fn load_program(found: &mut aya::programs::Program, program: &Program, btf: &Btf
         Hook::Typed(name) => <&mut BtfTracePoint>::try_from(found).and_then(|found| found.load(name, btf)),
     };
     loaded.map_err(|error| {
-        refused_or("loading a BPF program", &error, |error| match error {
-            ProgramError::LoadError { io_error, verifier_log } => {
-                KernelFailure::Load(format!("{}: {io_error}: {}", program.name, end_of(&verifier_log.to_string())))
-            }
-            error => KernelFailure::Load(format!("{}: {}", program.name, chain(error))),
+        not_verified(program.name, &error).unwrap_or_else(|| {
+            refused_or("loading a BPF program", &error, |error| {
+                KernelFailure::Load(format!("{}: {}", program.name, chain(error)))
+            })
         })
     })
 }
@@ -97,8 +96,15 @@ fn find<'a>(programs: &'a mut Ebpf, program: &Program) -> Result<&'a mut aya::pr
         .ok_or_else(|| KernelFailure::Load(format!("the BPF object has no program `{}`", program.name)))
 }
 
+/// What the verifier says of a program: its refusal has the number of a want of rights.
+pub(super) fn not_verified(name: &str, error: &ProgramError) -> Option<KernelFailure> {
+    let ProgramError::LoadError { io_error, verifier_log } = error else { return None };
+    let words = end_of(&verifier_log.to_string());
+    (!words.is_empty()).then(|| KernelFailure::Load(format!("{name}: {io_error}: {words}")))
+}
+
 /// The verifier's last words; all of them would fill screens.
-pub(super) fn end_of(log: &str) -> String {
+fn end_of(log: &str) -> String {
     let lines: Vec<&str> = log.lines().collect();
     lines.get(lines.len().saturating_sub(6)..).unwrap_or_default().join(" | ")
 }

@@ -13,9 +13,11 @@ mod probe;
 mod program;
 mod propagation;
 mod self_test;
+pub mod stopping;
 mod tools;
 mod tracefs;
 mod uprobe;
+mod writing;
 
 pub use failure::KernelFailure;
 pub use load::Kernel;
@@ -24,6 +26,7 @@ pub use probe::KernelProbe;
 pub use program::{Hook, PROGRAMS, Program, When};
 pub use tools::{Channel, Diversion, Tools};
 pub use uprobe::{GoProbes, Probe};
+pub use writing::Written;
 
 /// Which processes the kernel programs capture as pending, until the caller has decided about them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -7,7 +7,7 @@ mod self_test;
 use std::{ops::Range, sync::Mutex};
 
 use anyhow::Context as _;
-use apm_common::propagation::Propagation;
+use apm_common::propagation::{AT_SOCKETS, IN_MEMORY, Propagation};
 use aya::{
     Ebpf, Pod,
     maps::{Array, HashMap, MapData, SockHash},
@@ -15,10 +15,12 @@ use aya::{
 };
 
 use super::{
-    Kernel, KernelFailure,
+    Kernel, KernelFailure, Written,
     load::{call_wanted, chain, held},
+    stopping::Keeper,
     tools::cgroups,
 };
+use crate::config;
 
 /// Names in the BPF object.
 const JOIN: &str = "join";
@@ -35,9 +37,16 @@ pub(super) struct Carriers {
     rules: Array<MapData, PodPropagation>,
     processes: HashMap<MapData, u32, [u64; 2]>,
     sockets: SockHash<MapData, u64>,
-    /// What is to be written from the first process on.
-    wanted: Option<Propagation>,
-    is_on: bool,
+    /// What is written, in which ways by now.
+    written: Propagation,
+    /// In which ways it is to be.
+    wanted: config::Propagation,
+    /// Not tried yet.
+    is_new: bool,
+    /// How memory is written into; `None`: it was not tried.
+    pub(super) memory: Option<Result<Written, String>>,
+    /// Who sees to it that nothing stays stopped.
+    pub(super) keeper: Option<Keeper>,
 }
 
 impl Carriers {
@@ -51,14 +60,36 @@ impl Carriers {
             rules: Array::try_from(take("PROPAGATION")?).map_err(wrong)?,
             processes: HashMap::try_from(take("CARRYING")?).map_err(wrong)?,
             sockets: SockHash::try_from(take("CARRIERS")?).map_err(wrong)?,
-            wanted: None,
-            is_on: false,
+            written: Propagation::OFF,
+            wanted: config::Propagation::Off,
+            is_new: false,
+            memory: None,
+            keeper: None,
         })
     }
 
     /// Names of the programs that are loaded.
     pub(super) fn programs(&self) -> &'static [&'static str] {
-        if self.is_on { &[JOIN, CARRY] } else { &[] }
+        if self.is_on() { &[JOIN, CARRY] } else { &[] }
+    }
+
+    fn is_on(&self) -> bool {
+        self.written.ways & AT_SOCKETS != 0
+    }
+
+    /// Is anything to be written into memory?
+    pub(super) fn wants_memory(&self) -> bool {
+        matches!(self.wanted, config::Propagation::Full | config::Propagation::StopAndWrite)
+    }
+
+    /// May processes be stopped for it?
+    pub(super) fn may_stop(&self) -> bool {
+        self.wanted == config::Propagation::StopAndWrite
+    }
+
+    /// Memory is written into from now on.
+    pub(super) fn use_memory(&mut self) -> Result<(), KernelFailure> {
+        self.set(self.written.ways | IN_MEMORY).map_err(|error| KernelFailure::Load(chain(error.as_ref())))
     }
 
     fn attach(&mut self, programs: &Mutex<Ebpf>) -> Result<(), anyhow::Error> {
@@ -82,15 +113,16 @@ impl Carriers {
         }
     }
 
-    fn set(&mut self, rules: Propagation) -> Result<(), anyhow::Error> {
-        Ok(self.rules.set(0, PodPropagation(rules), 0)?)
+    fn set(&mut self, ways: u32) -> Result<(), anyhow::Error> {
+        self.written.ways = ways;
+        Ok(self.rules.set(0, PodPropagation(self.written), 0)?)
     }
 }
 
 impl Kernel {
     /// From now on the place in the trace can go along with calls, written as `rules` say.
-    pub fn propagate(&mut self, rules: Propagation) {
-        self.carriers.wanted = Some(rules);
+    pub fn propagate(&mut self, rules: Propagation, wanted: config::Propagation) {
+        (self.carriers.written, self.carriers.wanted, self.carriers.is_new) = (rules, wanted, true);
     }
 
     /// The place in the trace goes along with the HTTP/1 calls of this process, on connections that its code between two
@@ -101,24 +133,24 @@ impl Kernel {
     /// # Errors
     /// Why it cannot be; nothing is left attached then, and later processes are told that nothing was asked for.
     pub fn carry_for(&mut self, pid: u32, code: Range<u64>) -> Result<bool, KernelFailure> {
-        if let Some(rules) = self.carriers.wanted.take() {
-            self.begin_to_carry(rules)?;
+        if std::mem::take(&mut self.carriers.is_new) {
+            self.begin_to_carry()?;
         }
-        if self.carriers.is_on {
+        if self.carriers.is_on() {
             let full = |error: aya::maps::MapError| KernelFailure::Load(chain(&error));
             self.carriers.processes.insert(pid, [code.start, code.end], 0).map_err(full)?;
         }
-        Ok(self.carriers.is_on)
+        Ok(self.carriers.is_on())
     }
 
-    fn begin_to_carry(&mut self, rules: Propagation) -> Result<(), KernelFailure> {
-        let begun = self.carriers.set(rules).and_then(|()| self.carriers.attach(&self.programs));
+    fn begin_to_carry(&mut self) -> Result<(), KernelFailure> {
+        let others = self.carriers.written.ways;
+        let begun = self.carriers.set(others | AT_SOCKETS).and_then(|()| self.carriers.attach(&self.programs));
         let tried =
             begun.map_err(|error| KernelFailure::Load(chain(error.as_ref()))).and_then(|()| self_test::run(self));
-        self.carriers.is_on = tried.is_ok();
         if tried.is_err() {
             self.carriers.detach(&self.programs);
-            let _ = self.carriers.set(Propagation::OFF);
+            let _ = self.carriers.set(others);
         }
         tried
     }

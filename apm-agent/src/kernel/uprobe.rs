@@ -161,11 +161,9 @@ fn uprobe<'a>(programs: &'a mut Ebpf, name: &str) -> Result<&'a mut UProbe, Kern
 }
 
 fn refused(probe: &Probe, error: &ProgramError) -> KernelFailure {
-    refused_or("loading a user probe", error, |error| match error {
-        ProgramError::LoadError { io_error, verifier_log } => {
-            let log = super::attach::end_of(&verifier_log.to_string());
-            KernelFailure::Load(format!("{}: {io_error}: {log}", probe.program))
-        }
-        error => KernelFailure::Load(format!("{}: {}", probe.program, chain(error))),
+    super::attach::not_verified(probe.program, error).unwrap_or_else(|| {
+        refused_or("loading a user probe", error, |error| {
+            KernelFailure::Load(format!("{}: {}", probe.program, chain(error)))
+        })
     })
 }

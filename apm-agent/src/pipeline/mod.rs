@@ -107,6 +107,7 @@ impl Pipeline {
             Event::Rpc { call, request } => {
                 self.tracer.grpc_call_began((header.pid, *call), *request, header.time);
             }
+            Event::Carrying { call, place } => self.tracer.call_carried((header.pid, *call), (*place).into()),
             Event::RpcDone(call) => {
                 if let Some(instance) = self.services.get(&header.pid) {
                     self.tracer.grpc_call_ended(header.pid, &Arc::clone(instance), call, header.time);

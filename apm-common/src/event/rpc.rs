@@ -1,6 +1,6 @@
-//! Calls over gRPC.
+//! Calls over gRPC, and what calls carry that the wire does not show.
 
-use super::Text;
+use super::{CarriedBody, Text};
 
 /// A gRPC call that begins.
 #[repr(C)]
@@ -35,8 +35,19 @@ pub struct RpcDoneBody {
     pub remote: Text<24>,
 }
 
+/// What was written into a call over HTTP/2, of gRPC or not.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CarryingBody {
+    /// As in [`CallBody::call`](super::CallBody::call), or [`RpcBody::call`].
+    pub call: u64,
+    /// The place in the trace that it carries.
+    pub place: CarriedBody,
+}
+
 const _: () = {
     use core::mem::size_of;
+    assert!(size_of::<CarryingBody>() == 40);
     assert!(size_of::<RpcBody>() == 16);
     assert!(size_of::<RpcDoneBody>() == 464);
 };

@@ -1,5 +1,6 @@
 //! Calls that Go programs make: for which request, by the context they are given.
 
+use apm_common::propagation::{AT_SOCKETS, IN_MEMORY};
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
 use super::{
@@ -61,8 +62,8 @@ fn round_trip(ctx: &ProbeContext) -> Option<()> {
         None => hit.known().map_or(0, |goroutine| goroutine.handles),
     };
     state.owner = maker(&hit, certain);
-    // Nothing can be written into what is sealed.
-    if propagate::is_on() && !hit.is_tls(connection[0]) {
+    // Into what is sealed nothing can be written at the socket.
+    if propagate::is_on(if hit.is_tls(connection[0]) { IN_MEMORY } else { AT_SOCKETS }) {
         state.call = known.map_or(Call::NONE, |known| propagate::wanted(trace::of(&hit, known)));
     }
     None

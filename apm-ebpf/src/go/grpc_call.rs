@@ -5,15 +5,16 @@ use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::uprobe, programs::ProbeContext
 
 use super::{
     Hit, ITAB_TYPE,
-    context::request_of,
+    context::entered,
     descent::maker,
     grpc::{code_of, is_tls, write_address},
     handle::number,
+    heads,
     hidden::copy,
     member, text,
 };
 use crate::{
-    maps::{GO_RPCS, GoRpc},
+    maps::{GO_RPCS, GoCall, GoRpc},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
 };
@@ -42,8 +43,9 @@ fn calling(ctx: &ProbeContext) -> Option<()> {
         return None;
     }
     let (handles, own) = hit.known().map_or((0, 0), |known| (known.handles, known.context));
-    let by_context = request_of(&hit, (handles, own), context);
-    let request = maker(&hit, if by_context != 0 { by_context } else { handles });
+    let known = entered(&hit, context).or_else(|| heads::handled(&hit, own, handles));
+    let request = maker(&hit, known.as_ref().map_or(handles, |known| known.request));
+    heads::note(&hit, context[1], heads::wanted(&hit, known).map(|call| GoCall { about: stream, ..call }));
     let call = number(hit.goroutine);
     // SAFETY: no preconditions.
     let started = unsafe { bpf_ktime_get_ns() };
@@ -70,8 +72,9 @@ fn called(ctx: &ProbeContext) -> Option<()> {
     let stream = probed(ctx, Register::Ax);
     let key = hit.key(stream);
     // SAFETY: as above.
-    let GoRpc { call, request, started, .. } = unsafe { *GO_RPCS.get_ptr(key)? };
+    let GoRpc { call, request, started, context } = unsafe { *GO_RPCS.get_ptr(key)? };
     GO_RPCS.remove(key).ok()?;
+    heads::over(&hit, context, call);
     let code = code_of_error(&hit, [probed(ctx, Register::Bx), probed(ctx, Register::Cx)]);
     let transport = transport(&hit, stream).unwrap_or(0);
     let call_header: u64 = member(stream, grpc.call_header).unwrap_or(0);

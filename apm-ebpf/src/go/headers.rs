@@ -126,7 +126,8 @@ fn older_group(hit: &Hit, groups: &Groups, turn: u64, found: &mut GoTraceHeaders
     Some(behind)
 }
 
-enum Name {
+/// Headers that are looked for.
+pub enum Name {
     Traceparent,
     ElasticTraceparent,
     Tracestate,
@@ -134,17 +135,16 @@ enum Name {
     Other,
 }
 
-/// Which header it is, by its length and its last eight letters; names are in canonical form, or those of metadata in
-/// small letters.
+/// Which header it is, by its length and its last eight letters, whichever case they are in.
 #[inline(always)]
-fn name_of([address, length]: [u64; 2]) -> Name {
+pub fn name_of([address, length]: [u64; 2]) -> Name {
     let is_candidate = length == 10 || length == 11 || length == 23;
     if !is_candidate {
         return Name::Other;
     }
     let end: [u8; 8] = member(address + length - 8, 0).unwrap_or([0; 8]);
     let first: u8 = member(address, 0).unwrap_or(0);
-    match (length, first | 0x20, u64::from_ne_bytes(end)) {
+    match (length, first | 0x20, u64::from_ne_bytes(end) | 0x2020_2020_2020_2020) {
         (10, b't', end) if end == u64::from_ne_bytes(*b"acestate") => Name::Tracestate,
         (10, b':', end) if end == u64::from_ne_bytes(*b"uthority") => Name::Authority,
         (11, b't', end) if end == u64::from_ne_bytes(*b"ceparent") => Name::Traceparent,

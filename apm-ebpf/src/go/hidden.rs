@@ -1,9 +1,7 @@
 //! Requests that the wire does not show, over TLS or HTTP/2: what is asked is read from the `*http.Request` that is to be
 //! handled, and the answer's status where the handler has done.
 
-use apm_common::{
-    event::{ANSWERED_FAILED, ASKED_HTTP2, ASKED_TLS, AnsweredBody, AskedBody, EventHeader, Text, kind},
-};
+use apm_common::event::{ANSWERED_FAILED, ASKED_HTTP2, ASKED_TLS, AnsweredBody, AskedBody, EventHeader, Text, kind};
 use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{

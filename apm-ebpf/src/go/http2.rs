@@ -4,9 +4,9 @@
 use apm_common::event::{CALLED_FAILED, CALLED_UNSENT, CallBody, CalledBody, kind};
 use aya_ebpf::{macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, context::request_of, hidden::copy, member, text, tls};
+use super::{Hit, context::entered, heads, hidden::copy, member, text, tls};
 use crate::{
-    maps::GOROUTINES,
+    maps::{GOROUTINES, GoCall, Goroutine},
     registers::{Register, probed},
     ring::{Record, header, reserve, submit},
     socket::Socket,
@@ -25,8 +25,15 @@ fn calling(ctx: &ProbeContext) -> Option<()> {
     let layout = &hit.layout.http2;
     let (stream, request) = (probed(ctx, Register::Ax), probed(ctx, Register::Bx));
     // This goroutine sees to the stream alone: it handles no request.
-    let by_context = request_of(&hit, (0, 0), member(stream, layout.stream_ctx)?);
-    let owner = if by_context != 0 { by_context } else { handled_by_caller(&hit, probed(ctx, Register::R14)) };
+    let (mut known, mut owner) = (entered(&hit, member(stream, layout.stream_ctx)?), 0);
+    if let Some(known) = &known {
+        owner = known.request;
+    } else if let Some(caller) = caller(&hit, probed(ctx, Register::R14)) {
+        known = heads::handled(&hit, caller.context, caller.handles);
+        owner = caller.handles;
+    }
+    let carrying = heads::wanted(&hit, known).map(|call| GoCall { about: stream, asked: request, ..call });
+    heads::note(&hit, hit.goroutine, carrying);
     let connection = connection(&hit, stream).map_or(0, |socket| socket.inode);
     let url: u64 = member(request, layout.request_url)?;
     let mut slot = reserve::<CallBody>()?;
@@ -49,13 +56,12 @@ fn calling(ctx: &ProbeContext) -> Option<()> {
     Some(())
 }
 
-/// The request that is handled by the goroutine that began this one: the caller's.
+/// What is known of the goroutine that began this one: the caller's.
 #[inline(always)]
-fn handled_by_caller(hit: &Hit, g: u64) -> u64 {
-    let caller: Option<u64> = member(g, hit.layout.http2.g_parent);
-    let known = caller.and_then(|caller| GOROUTINES.get_ptr(hit.key(caller)));
+fn caller(hit: &Hit, g: u64) -> Option<&'static Goroutine> {
+    let caller: u64 = member(g, hit.layout.http2.g_parent)?;
     // SAFETY: map values live until the program ends (RCU).
-    known.map_or(0, |known| unsafe { (*known).handles })
+    GOROUTINES.get_ptr(hit.key(caller)).map(|known| unsafe { &*known })
 }
 
 /// The socket on which a stream's frames go out.
@@ -86,6 +92,7 @@ fn called(ctx: &ProbeContext) -> Option<()> {
         _ if is_sent => CALLED_FAILED,
         _ => CALLED_FAILED | CALLED_UNSENT,
     };
+    heads::over(&hit, hit.goroutine, hit.goroutine);
     let mut slot = reserve()?;
     slot.write(Record { header: header(kind::CALLED, flags), body: CalledBody { call: hit.goroutine, status } });
     submit(slot);

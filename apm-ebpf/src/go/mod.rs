@@ -37,6 +37,7 @@ mod grpc;
 mod grpc_call;
 mod handle;
 mod headers;
+mod heads;
 mod hidden;
 mod http2;
 mod panic;

@@ -4,16 +4,16 @@
 
 use apm_common::{
     counter::Counter,
-    event::{DATA_OUTGOING, DATA_OWNED, DataBody, EventHeader, OPEN_ADOPTED, ROLE_CLIENT, kind},
+    event::{
+        CarriedBody, DATA_CARRIES, DATA_OUTGOING, DATA_OWNED, DataBody, EventHeader, OPEN_ADOPTED, ROLE_CLIENT, kind,
+    },
     limits::{CHUNK_BYTES, STEPS_PER_CALL, TAIL_BYTES},
 };
-use aya_ebpf::{
-    helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext,
-};
+use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, member, of_goroutine};
+use super::{Hit, heads, member, of_goroutine};
 use crate::{
-    maps::{Connection, IGNORED, INCOMING, OUTGOING},
+    maps::{CALL_NONE, CALL_WANTED, CONNECTIONS, Connection, IGNORED, INCOMING, OUTGOING},
     registers::{Register, probed},
     ring::{Record, count, header, lazy_wake, reserve},
     settings::read_user,
@@ -35,6 +35,18 @@ struct Said<const N: usize> {
     owner: u64,
     bytes: [u8; N],
 }
+
+/// The same of bytes with which a call begins that carries its place in the trace.
+#[repr(C)]
+struct Carrying {
+    data: DataBody,
+    owner: u64,
+    place: CarriedBody,
+    bytes: [u8; CHUNK_BYTES],
+}
+
+/// What is told is such a beginning: a bit of `whose`.
+const CARRIES: u64 = 1 << 63;
 
 /// The socket on which a `*tls.Conn` speaks, if it is a client's.
 #[inline(always)]
@@ -125,6 +137,7 @@ fn said(hit: &Hit, socket: &Socket, direction: usize, [address, length]: [u64; 2
     let position = state.position[direction];
     state.position[direction] = position + length;
     let whose = owner << 1 | direction as u64;
+    let carries = if direction == OUTGOING { carried(state) } else { 0 };
     let allowed = budget(ROLE_CLIENT, direction).saturating_sub(state.captured[direction]) as u64;
     let captured = length.min(allowed);
     state.captured[direction] += captured as u32;
@@ -134,7 +147,8 @@ fn said(hit: &Hit, socket: &Socket, direction: usize, [address, length]: [u64; 2
         if done >= captured {
             break;
         }
-        tell(id, position + done, whose, address + done, captured - done);
+        let carries = if step == 0 { carries } else { 0 };
+        tell(id, position + done, whose | carries, address + done, captured - done);
     }
     if length > captured {
         count(Counter::BytesOverBudget, length - captured);
@@ -145,10 +159,23 @@ fn said(hit: &Hit, socket: &Socket, direction: usize, [address, length]: [u64; 2
     Some(())
 }
 
+/// Does a call begin that carries its place in the trace?
+#[inline(always)]
+fn carried(state: &mut Connection) -> u64 {
+    let carries = heads::carries(&state.call);
+    if state.call.state == CALL_WANTED {
+        // Nobody came by when its head was put together.
+        count(Counter::CallsUnreachable, 1);
+    }
+    state.call.state = CALL_NONE;
+    if carries { CARRIES } else { 0 }
+}
+
 /// One record of so many bytes, or as many as fit. `whose`: the owner, above the direction. Not inlined, to be in each program once.
 #[inline(never)]
 fn tell(id: u64, position: u64, whose: u64, address: u64, length: u64) -> u32 {
     let told = match length {
+        _ if whose & CARRIES != 0 => record_carrying(id, position, whose & !CARRIES, [address, length]),
         ..=512 => record::<SMALL_BYTES>(id, position, whose, [address, length]),
         _ => record::<CHUNK_BYTES>(id, position, whose, [address, length]),
     };
@@ -173,6 +200,32 @@ fn record<const N: usize>(id: u64, position: u64, whose: u64, [address, length]:
         (&raw mut (*record).header).write(header);
         (&raw mut (*body).data).write(DataBody { connection: id, position: position + lost });
         (&raw mut (*body).owner).write(whose >> 1);
+    }
+    slot.submit(lazy_wake());
+    count(Counter::EventsSent, 1);
+    Some(())
+}
+
+#[inline(always)]
+fn record_carrying(id: u64, position: u64, whose: u64, [address, length]: [u64; 2]) -> Option<()> {
+    let length = if length > CHUNK_BYTES as u64 { CHUNK_BYTES as u64 } else { length };
+    // SAFETY: map values live until the program ends (RCU).
+    let place = unsafe { (*CONNECTIONS.get_ptr(id)?).call.place };
+    let mut slot = reserve::<Carrying>()?;
+    let record: *mut Record<Carrying> = slot.as_mut_ptr();
+    // SAFETY: as above.
+    unsafe {
+        let body = &raw mut (*record).body;
+        let read = read_user_bytes((&raw mut (*body).bytes).cast(), length as u32, address as *const _);
+        let lost = if read != 0 { length } else { 0 };
+        if lost > 0 {
+            count(Counter::ReadFaults, 1);
+        }
+        let flags = DATA_OUTGOING | DATA_OWNED | DATA_CARRIES;
+        (&raw mut (*record).header).write(EventHeader { len: (length - lost) as u32, ..header(kind::DATA, flags) });
+        (&raw mut (*body).data).write(DataBody { connection: id, position: position + lost });
+        (&raw mut (*body).owner).write(whose >> 1);
+        (&raw mut (*body).place).write(place);
     }
     slot.submit(lazy_wake());
     count(Counter::EventsSent, 1);

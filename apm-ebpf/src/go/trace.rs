@@ -39,7 +39,7 @@ fn by_headers(hit: &Hit, entered: &GoContext) -> GoTrace {
     let Some(settings) = PROPAGATION.get_ptr(0) else { return GoTrace::UNKNOWN };
     // SAFETY: map values live until the program ends (RCU), and user space does not change this one.
     let settings = unsafe { &*settings };
-    if settings.block_len == 0 {
+    if settings.ways == 0 {
         return GoTrace::UNKNOWN;
     }
     let (traceparent, elastic, state) =

@@ -88,7 +88,8 @@ fn step(head: &mut Head) -> bool {
         return false;
     }
     // SAFETY: within the bytes, and aligned: the place is a multiple of eight.
-    if at % 8 == 0 && !has_newline(unsafe { core::ptr::read_volatile(head.bytes.as_ptr().add((at & !7) as usize).cast()) })
+    if at % 8 == 0
+        && !has_newline(unsafe { core::ptr::read_volatile(head.bytes.as_ptr().add((at & !7) as usize).cast()) })
     {
         state!(head.at = at + 8);
         return true;
@@ -144,7 +145,9 @@ fn line(head: &mut Head, at: u64) -> bool {
         return false;
     }
     let is_own = (first | LOWER == word(b"tracepar") && second as u32 | LOWER as u32 == u32::from_le_bytes(*b"ent:"))
-        || (first | LOWER == word(b"elastic-") && second | LOWER == word(b"apm-trac") && third | LOWER == word(b"eparent:"));
+        || (first | LOWER == word(b"elastic-")
+            && second | LOWER == word(b"apm-trac")
+            && third | LOWER == word(b"eparent:"));
     if is_own {
         state!(head.state = PLACED);
     }

@@ -7,6 +7,7 @@
 mod carry;
 mod head;
 mod join;
+mod lines;
 
 use apm_common::{
     counter::Counter,
@@ -15,6 +16,7 @@ use apm_common::{
 use aya_ebpf::helpers::{bpf_get_prandom_u32, generated::bpf_skc_to_tcp_sock};
 pub use carry::Work;
 pub use join::connecting;
+pub use lines::Lines;
 
 use crate::{
     maps::{CALL_WANTED, Call, GoTrace, PROPAGATION},
@@ -22,11 +24,11 @@ use crate::{
     socket::{Socket, socket_of_sock},
 };
 
-/// Is anything written into calls?
+/// Is anything written into calls in this way?
 #[inline(always)]
-pub fn is_on() -> bool {
+pub fn is_on(way: u32) -> bool {
     // SAFETY: map values live until the program ends (RCU).
-    PROPAGATION.get_ptr(0).is_some_and(|propagation| unsafe { (*propagation).block_len } != 0)
+    PROPAGATION.get_ptr(0).is_some_and(|propagation| unsafe { (*propagation).ways } & way != 0)
 }
 
 /// The call that is about to begin on a connection, as part of this trace.

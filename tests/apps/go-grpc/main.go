@@ -61,6 +61,7 @@ var description = grpc.ServiceDesc{
 	Methods: []grpc.MethodDesc{
 		unary("Order", (*shop).order),
 		unary("Reserve", (*shop).reserve),
+		unary("Own", (*shop).own),
 		unary("Fail", (*shop).fail),
 		unary("Panic", func(*shop, context.Context, string) error { panic("broken on purpose") }),
 	},
@@ -112,6 +113,11 @@ func (shop *shop) order(ctx context.Context, url string) error {
 	}
 	_, err := read(context.Background(), shop.client, "/shop.Shop/Count", "2")
 	return err
+}
+
+// own asks with a place in a trace of its own.
+func (shop *shop) own(ctx context.Context, place string) error {
+	return call(metadata.AppendToOutgoingContext(ctx, "traceparent", place), shop.client, "/shop.Shop/Reserve", "table")
 }
 
 func (shop *shop) reserve(_ context.Context, thing string) error {

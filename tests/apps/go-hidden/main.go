@@ -1,5 +1,6 @@
 // A service whose requests the wire does not show: with WAY=tls over TLS, as HTTP/1 or HTTP/2, with WAY=h2c as HTTP/2 in
-// plain text. It calls others in the same ways: /call/ID?url=URL asks over HTTP/1, ?http2=1 over HTTP/2.
+// plain text. It calls others in the same ways: /call/ID?url=URL asks over HTTP/1, ?http2=1 over HTTP/2, ?own=PLACE with a
+// place in a trace of its own. /leaves says what requests for /leaf/ID said of theirs.
 package main
 
 import (
@@ -13,6 +14,8 @@ import (
 	"math/big"
 	"net/http"
 	"os"
+	"strings"
+	"sync"
 	"time"
 )
 
@@ -24,6 +27,16 @@ func main() {
 		http.Error(answer, "no coffee", http.StatusTeapot)
 	})
 	http.HandleFunc("/call/{id}", call)
+	http.HandleFunc("/leaf/{id}", func(_ http.ResponseWriter, request *http.Request) {
+		said := []any{request.PathValue("id")}
+		for _, name := range []string{"Traceparent", "Elastic-Apm-Traceparent", "Tracestate"} {
+			said = append(said, strings.Join(request.Header[name], "+"))
+		}
+		leaves.Store(said[0], fmt.Sprintf("%s|%s|%s|%s\n", said...))
+	})
+	http.HandleFunc("/leaves", func(answer http.ResponseWriter, _ *http.Request) {
+		leaves.Range(func(_, said any) bool { fmt.Fprint(answer, said); return true })
+	})
 	http.HandleFunc("/panic/{id}", func(http.ResponseWriter, *http.Request) { panic("broken on purpose") })
 	http.HandleFunc("/hijack/{id}", hijack)
 	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Protocols: new(http.Protocols)}
@@ -40,6 +53,9 @@ func main() {
 	fmt.Fprintln(os.Stderr, err)
 	os.Exit(1)
 }
+
+// leaves are what was said, by number.
+var leaves sync.Map
 
 // certificate makes one that nobody has signed.
 func certificate() tls.Certificate {
@@ -70,6 +86,9 @@ func call(answer http.ResponseWriter, request *http.Request) {
 		if err != nil {
 			done <- err
 			return
+		}
+		if own := request.FormValue("own"); own != "" {
+			out.Header.Set("Traceparent", own)
 		}
 		response, err := clients[request.FormValue("http2")].Do(out)
 		if err == nil {

@@ -24,7 +24,9 @@ impl Tracer {
     /// A call is over.
     pub fn grpc_call_ended(&mut self, pid: u32, instance: &Arc<ServiceInstance>, call: &GrpcCall, time: Nanos) {
         let began = self.grpc_calls.remove(&(pid, call.call));
+        let carried = self.carrying.remove(&(pid, call.call));
         let parent = began.or_else(|| self.grpc_parent(pid, call.request, time));
+        let parent = self.as_carried(parent, carried);
         let exchange = Exchange {
             serial: 0,
             opened: Stamp { time: call.started, mark: 0 },
@@ -39,11 +41,11 @@ impl Tracer {
         match parent {
             Some(parent) => {
                 self.counters.calls_linked += 1;
-                self.linked(instance, &exchange, parts, parent, None);
+                self.linked(instance, &exchange, parts, parent, carried);
             }
             None => {
                 self.counters.calls_without_parent += 1;
-                self.orphan(instance, self.orphan_span(&exchange, parts), &exchange, None);
+                self.orphan(instance, self.orphan_span(&exchange, parts), &exchange, carried);
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use std::{fmt::Write as _, sync::Arc};
 
-use super::{Party, RequestKey, Tracer};
+use super::{OpenCall, Party, RequestKey, Tracer};
 use crate::{
     build::destination::Addresses,
-    correlate::{Mark, named::Name},
+    correlate::{Carried, Mark, named::Name},
     event::Call,
     exchange::{Ending, Exchange, Http, Nanos, Payload, Stamp},
     metadata::ServiceInstance,
@@ -66,10 +66,15 @@ impl Tracer {
     /// Such a call is over. One of which nothing was sent is none: it is made again on another connection, or it was given
     /// up before.
     pub fn call_ended(&mut self, name: Name, end: CallEnd) {
+        let carried = self.carrying.remove(&name);
         let Some(HiddenCall { instance, addresses, http, opened }) = self.hidden_calls.remove(&name) else { return };
         if !end.sent {
             self.calls.remove(&key(name));
             return;
+        }
+        if let Some(mut call) = self.calls.remove(&key(name)) {
+            call.parent = self.as_carried(call.parent, carried);
+            self.calls.insert(key(name), OpenCall { carried, ..call });
         }
         let given_up = end.failed && end.status.is_none();
         let exchange = Exchange {
@@ -85,8 +90,16 @@ impl Tracer {
         self.call_done(&party(name, &instance, &addresses), Box::new(exchange));
     }
 
+    /// A call carried this, which is told as over next, of gRPC or not.
+    pub fn call_carried(&mut self, call: Name, carried: Carried) {
+        if self.carrying.len() < MOST_CALLS {
+            self.carrying.insert(call, carried);
+        }
+    }
+
     /// A process has ended, or nobody watches any more: what it called is not reported. `None`: all of them.
     pub(super) fn forget_hidden_calls(&mut self, pid: Option<u32>) {
+        self.carrying.retain(|(other, _), _| pid.is_some_and(|pid| pid != *other));
         for (name, _) in self.hidden_calls.extract_if(|(other, _), _| pid.is_none_or(|pid| pid == *other)) {
             self.counters.unfinished += 1;
             self.calls.remove(&key(name));

@@ -24,6 +24,8 @@ pub(super) fn of(hook: &Hook) -> &'static str {
     match (hook.part, library) {
         // Of `database/sql`, for a library below it.
         (Part::Statements, _) => "sqlite",
+        // Of whatever library: all can be left alone by `propagation`, too.
+        (Part::TlsHeads | Part::Http2Heads | Part::GrpcHeads, _) => "propagation",
         (_, Some(name)) => name,
         (Part::Requests, None) => REQUESTS,
         (Part::Tls, None) => TLS,

@@ -2,7 +2,7 @@
 
 use apm_common::{go::GoGrpc, settings::ABSENT};
 
-use super::plan::{offset, pointer};
+use super::plan::{offset, pointer, value};
 use crate::binary::go::{GoBinary, Kind};
 
 const SERVER: &str = "google.golang.org/grpc/internal/transport.http2Server";
@@ -106,9 +106,4 @@ fn stream(binary: &GoBinary) -> Option<(u32, u32)> {
 
 fn either(one: u32, other: u32) -> u32 {
     if one == ABSENT { other } else { one }
-}
-
-/// Address of a type itself.
-fn value(binary: &GoBinary, bias: u64, name: &str) -> u64 {
-    binary.type_address(name).map_or(0, |address| address.wrapping_add(bias))
 }

@@ -48,6 +48,12 @@ pub enum Part {
     Http2Calls,
     /// What clients say over TLS, in plain text.
     PlainText,
+    /// Heads of calls over TLS and HTTP/1, where the place in the trace is written.
+    TlsHeads,
+    /// Heads of those over HTTP/2.
+    Http2Heads,
+    /// Heads of those of gRPC.
+    GrpcHeads,
     /// Statements of databases within the process.
     Statements,
     /// Goroutines that requests make: a setting turns them on.
@@ -133,6 +139,25 @@ const fn grpc_left(function: &'static str, callee: &'static str) -> Hook {
 const fn grpc_call(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::GrpcCalls, place: Place::Entry }
 }
+
+const fn http2_head(function: &'static str) -> Hook {
+    Hook { function, program: "go_http2_head", part: Part::Http2Heads, place: Place::Call("bufio.(*Writer).Flush") }
+}
+
+const fn grpc_head(function: &'static str, program: &'static str, place: Place) -> Hook {
+    Hook { function, program, part: Part::GrpcHeads, place }
+}
+
+/// Where a gRPC client puts the fields of a call together; where it has them written, up to 1.72 and later.
+const FIELDS: [&str; 2] = [
+    "google.golang.org/grpc/internal/transport.(*http2Client).NewStream",
+    "google.golang.org/grpc/internal/transport.(*http2Client).createHeaderFields",
+];
+const LOOPY: [&str; 2] = [
+    "google.golang.org/grpc/internal/transport.(*loopyWriter).originateStream",
+    "google.golang.org/grpc/internal/transport.(*loopyWriter).clientHeaderHandler",
+];
+const WRITE_HEADER: &str = "google.golang.org/grpc/internal/transport.(*loopyWriter).writeHeader";
 
 const fn panics(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Panics, place: Place::Entry }
@@ -227,6 +252,22 @@ pub const HOOKS: &[Hook] = &[
     plain_text("crypto/tls.(*Conn).clientHandshake", "go_tls_begin", Place::Entry),
     plain_text("crypto/tls.(*Conn).Write", "go_tls_write", Place::Call("crypto/tls.(*Conn).writeRecordLocked")),
     plain_text("crypto/tls.(*Conn).Read", "go_tls_read", Place::Call("runtime.memmove")),
+    Hook {
+        function: "net/http.(*Request).write",
+        program: "go_tls_head",
+        part: Part::TlsHeads,
+        place: Place::Call("net/http.Header.writeSubset"),
+    },
+    http2_head("net/http.(*http2ClientConn).writeHeaders"),
+    http2_head("net/http/internal/http2.(*ClientConn).writeHeaders"),
+    http2_head("golang.org/x/net/http2.(*ClientConn).writeHeaders"),
+    // Results are a slice and an error, then an error.
+    grpc_head(FIELDS[0], "go_grpc_fields", Place::Call(FIELDS[1])),
+    grpc_head(FIELDS[0], "go_grpc_fielded", Place::After(FIELDS[1], 5)),
+    grpc_head(LOOPY[0], "go_grpc_head", Place::Call(WRITE_HEADER)),
+    grpc_head(LOOPY[1], "go_grpc_head", Place::Call(WRITE_HEADER)),
+    grpc_head(LOOPY[0], "go_grpc_headed", Place::After(WRITE_HEADER, 2)),
+    grpc_head(LOOPY[1], "go_grpc_headed", Place::After(WRITE_HEADER, 2)),
     // Every goroutine that is made comes by.
     Hook {
         function: "runtime.newproc.func1",

@@ -9,6 +9,7 @@ mod fasthttp;
 mod group;
 mod grpc;
 mod headers;
+mod heads;
 mod hidden;
 mod hook;
 mod layout;
@@ -76,7 +77,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "`traceparent` goes into plain HTTP/1 calls of `net/http` alone, and only on connections opened while the agent watches; not over TLS or HTTP/2, as nothing is written into the process",
+            "`traceparent` goes into plain HTTP/1 calls of `net/http` on connections opened while the agent watches; into calls over TLS, HTTP/2 and gRPC where the kernel is not locked down (`doctor` says), or with `--propagation=stop-and-write`",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own, or linked by a guess (`--go-ancestry`)",
         ]
     }

@@ -25,16 +25,16 @@ pub(super) fn tls(binary: &GoBinary, bias: u64) -> Option<GoTls> {
 }
 
 /// A home of Go's HTTP/2 client: its package, types of its streams, of itself, of requests and of answers.
-struct Home {
-    package: &'static str,
-    stream: &'static str,
-    client: &'static str,
-    request: &'static str,
+pub(super) struct Home {
+    pub(super) package: &'static str,
+    pub(super) stream: &'static str,
+    pub(super) client: &'static str,
+    pub(super) request: &'static str,
     response: &'static str,
 }
 
 /// In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
-const HOMES: [Home; 3] = [
+pub(super) const HOMES: [Home; 3] = [
     Home {
         package: "net/http",
         stream: "net/http.http2clientStream",

@@ -5,13 +5,13 @@ use std::ops::Range;
 use apm_common::{
     fasthttp::GoFasthttp,
     go::{GoGrpc, GoHeaders, GoHidden, GoLayout, GoRouters},
-    outgoing::{GoHttp2, GoTls},
+    outgoing::{GoHeads, GoHttp2, GoTls},
     settings::ABSENT,
     sqlite::GoSqlite,
 };
 
 use super::{
-    Asked, fasthttp, group, grpc, headers, hidden,
+    Asked, fasthttp, group, grpc, headers, heads, hidden,
     hook::{ANSWER, BEGINNINGS, HOOKS, Hook, Part, Place, ROUND_TRIP, TLS_SERVER},
     outgoing, sqlite,
 };
@@ -26,6 +26,8 @@ use crate::{
 pub struct Plan {
     /// For the kernel.
     pub probes: GoProbes,
+    /// Those besides that write the place in the trace into calls which no socket shows.
+    pub heads: Vec<Probe>,
     /// Functions that are there and not probed, with the reason.
     pub left_out: Vec<(&'static str, &'static str)>,
     /// Where its code lies, if it is known when one of its HTTP/1 calls begins: the place in the trace can go along.
@@ -73,6 +75,7 @@ impl Plan {
         }
         let mut plan = Self {
             probes: GoProbes { layout, contexts: contexts(binary, bias), probes: Vec::new() },
+            heads: Vec::new(),
             left_out: Vec::new(),
             left_alone: asked.left_alone.iter().filter(|group| *group != group::REQUESTS).cloned().collect(),
             carries: None,
@@ -101,6 +104,9 @@ impl Plan {
         plan.place_grpc_calls(binary, bias);
         plan.place(binary, Part::Calls);
         plan.place_outgoing(binary, bias);
+        let before = plan.probes.probes.len();
+        plan.place_heads(binary, bias);
+        plan.heads = plan.probes.probes.split_off(before);
         let knows_calls = plan.probes.probes.iter().any(|probe| probe.program == ROUND_TRIP);
         let code = binary.code_addresses();
         plan.carries = knows_calls.then(|| code.start.wrapping_add(bias)..code.end.wrapping_add(bias));
@@ -193,6 +199,36 @@ impl Plan {
         }
     }
 
+    /// Heads of calls that are told, if all of a kind can be written into.
+    fn place_heads(&mut self, binary: &GoBinary, bias: u64) {
+        let told = self.probes.layout;
+        let is_probed = |program| self.probes.probes.iter().any(|probe| probe.program == program);
+        let (by_round_trip, by_grpc) = (is_probed(ROUND_TRIP), is_probed("go_grpc_call"));
+        let Some(mut layout) = heads::buffered(binary, bias) else { return };
+        if by_round_trip
+            && told.tls != GoTls::NONE
+            && let Some(known) = heads::http1(binary, bias, layout)
+            && self.place_whole(binary, of(Part::TlsHeads))
+        {
+            layout = known;
+        }
+        let told_packages = outgoing::http2(binary).map_or_else(Vec::new, |(_, packages)| packages);
+        if told.http2 != GoHttp2::NONE
+            && let Some((known, packages)) = heads::http2(binary, layout, &told_packages)
+            && self.place_whole(binary, of(Part::Http2Heads).filter(|hook| packages.contains(&hook.package())))
+        {
+            layout = known;
+        }
+        let programs = ["go_grpc_fields", "go_grpc_fielded", "go_grpc_head", "go_grpc_headed"];
+        if by_grpc
+            && let Some(known) = heads::grpc(binary, layout)
+            && self.place_programs(binary, Part::GrpcHeads, &programs)
+        {
+            layout = known;
+        }
+        self.probes.layout.heads = layout;
+    }
+
     /// Hooks of which some without the others would be worse than nothing: all of those wanted, or none.
     fn place_whole<'a>(&mut self, binary: &GoBinary, hooks: impl IntoIterator<Item = &'a Hook>) -> bool {
         let (probes, left_out) = (self.probes.probes.len(), self.left_out.len());
@@ -283,6 +319,11 @@ pub(super) fn pointer(binary: &GoBinary, bias: u64, name: &str) -> u64 {
     address.map_or(0, |address| address.wrapping_add(bias))
 }
 
+/// Address of a type itself.
+pub(super) fn value(binary: &GoBinary, bias: u64, name: &str) -> u64 {
+    binary.type_address(name).map_or(0, |address| address.wrapping_add(bias))
+}
+
 fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
     let offset = |structure: &str, path: &str| offset(binary, structure, path);
     let pointer = |name: &str| pointer(binary, bias, name);
@@ -309,6 +350,7 @@ fn layout(binary: &GoBinary, bias: u64) -> GoLayout {
         sqlite: sqlite::layout(binary, bias),
         headers: headers::layout(binary).unwrap_or(GoHeaders::NONE),
         grpc: GoGrpc::NONE,
+        heads: GoHeads::NONE,
     }
 }
 

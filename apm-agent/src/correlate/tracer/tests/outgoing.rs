@@ -1,7 +1,7 @@
 //! Calls that probes alone show.
 
 use super::*;
-use crate::event::Call;
+use crate::event::{Call, GrpcCall};
 
 #[test]
 fn a_call_that_the_wire_does_not_show() {
@@ -46,4 +46,32 @@ fn a_call_that_the_wire_does_not_show() {
     let counters = stage.tracer.counters;
     assert_eq!((counters.calls_hidden, counters.unfinished), (3, 1));
     assert_eq!(stage.tracer.open(), (0, 0), "nothing is left open");
+}
+
+#[test]
+fn such_a_call_has_the_place_that_was_written_into_it() {
+    let mut stage = Stage::named();
+    let instance = Arc::clone(&stage.instance);
+    stage.tracer.request_asked(PID, &instance, &Asked { request: 100, method: "GET".into(), ..Asked::default() }, 10);
+    let begun = begun(stage.tracer.ids.secret(), 10, PID, 100).trace;
+    // Of the request's trace, and of another, of HTTP/2 and of gRPC.
+    for (number, trace) in [(1, begun), (2, [0, 0xabc])] {
+        let carried = |span| CarriedBody { trace, span, flags: 1 }.into();
+        let call = Call { call: number, owner: 100, host: "shop.example".into(), ..Call::default() };
+        stage.tracer.call_begun(PID, &instance, &call, Addresses::default(), 11);
+        stage.tracer.call_carried((PID, number), carried(0x70 + number));
+        let end = CallEnd { status: Some(200), failed: false, sent: true, time: 20 };
+        stage.tracer.call_ended((PID, number), end);
+        stage.tracer.call_carried((PID, 10 + number), carried(0x80 + number));
+        let call = GrpcCall { call: 10 + number, request: 100, code: Some(0), started: 11, ..GrpcCall::default() };
+        stage.tracer.grpc_call_ended(PID, &instance, &call, 20);
+    }
+    stage.tracer.request_answered((PID, 100), (Some(200), None), false, 30);
+    let (_, spans) = stage.documents();
+    let mut places: Vec<_> = spans.iter().map(|span| (span.place.id.0, span.place.trace)).collect();
+    places.sort_unstable_by_key(|(id, _)| *id);
+    let [own, other] = [begun, [0, 0xabc]].map(TraceId::of_halves);
+    assert_eq!(places, [(0x71, own), (0x72, other), (0x81, own), (0x82, other)]);
+    assert_eq!(stage.tracer.counters.calls_carrying_another_trace, 2);
+    assert!(stage.tracer.carrying.is_empty(), "nothing is left");
 }
