@@ -1,5 +1,5 @@
-// A net/http service with SQLite in its own process (github.com/mattn/go-sqlite3), whose statements carry the number of the
-// request they are made for.
+// A net/http service with SQLite in its own process, whose statements carry the number of the request they are made for.
+// DRIVER is `sqlite3` (github.com/mattn/go-sqlite3) or, where it is linked in, `sqlite`; see modernc.go.
 //
 //	/query/ID      rows, on the handler's goroutine
 //	/exec/ID       no rows, without a context
@@ -13,7 +13,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -29,7 +28,7 @@ type service struct {
 }
 
 func main() {
-	db, err := sql.Open("sqlite3", "file::memory:")
+	db, err := sql.Open(os.Getenv("DRIVER"), "file::memory:")
 	exitOn(err)
 	// Each connection has a database of its own.
 	db.SetMaxOpenConns(1)
@@ -72,8 +71,10 @@ func (s *service) spawn(ctx context.Context, id string) error {
 }
 
 func (s *service) prepared(ctx context.Context, _ string) error {
-	_, err := s.withouts.ExecContext(ctx, "again")
-	return errors.Join(one(s.rows.QueryRowContext(ctx, 1)), err)
+	if _, err := s.withouts.ExecContext(ctx, "again"); err != nil {
+		return err
+	}
+	return one(s.rows.QueryRowContext(ctx, 1))
 }
 
 func (s *service) prepare(ctx context.Context, id string) error {
