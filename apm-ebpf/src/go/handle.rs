@@ -135,8 +135,12 @@ fn handled(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
     let known = hit.known().filter(|known| known.handles != 0)?;
     let status = match known.is_hidden {
-        0 => 0,
-        _ => member(probed(ctx, Register::Ax), hit.layout.hidden.response_status).unwrap_or(0),
+        0 => NO_STATUS,
+        // Nobody set it: it is about to be 200.
+        _ => match member(probed(ctx, Register::Ax), hit.layout.hidden.response_status) {
+            Some(0) => 200,
+            status => status.unwrap_or(NO_STATUS),
+        },
     };
     done(&hit, known, 0, status);
     None
