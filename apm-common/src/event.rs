@@ -57,6 +57,8 @@ pub mod kind {
     pub const RPC: u16 = 27;
     /// A gRPC call is over: [`RpcDoneBody`](super::RpcDoneBody).
     pub const RPC_DONE: u16 = 28;
+    /// A call went out where nothing can be put in yet: [`UnreachedBody`](crate::propagation::UnreachedBody).
+    pub const UNREACHED: u16 = 29;
 }
 
 /// Start of every record.

@@ -63,6 +63,16 @@ impl Propagation {
     }
 }
 
+/// A call that was to carry the place in the trace went out on a connection whose bytes do not come by: it is older than we.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnreachedBody {
+    /// The connection.
+    pub connection: u64,
+    /// First argument of the system call that sent it: its descriptor, if it is what it seems.
+    pub descriptor: u64,
+}
+
 /// [`Propagation::sampled_below`] of a part of all traces.
 pub fn sampled_below(rate: f64) -> u64 {
     (rate.clamp(0.0, 1.0) * (1_u64 << 32) as f64) as u64

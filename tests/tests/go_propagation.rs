@@ -135,6 +135,42 @@ fn services_are_in_one_trace() -> Result<()> {
     Ok(())
 }
 
+/// A connection that was open before the agent came is taken over when a call on it went out without the place. What
+/// arrives is else what was sent, and when the agent is gone, the connection goes on as before.
+#[test]
+fn connections_that_are_older_than_the_agent() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let (program, callee) = (caller(Build::Fixed)?, Callee::start()?);
+    let mut connection = Connection::open(program.port())?;
+    let mut call = |path: &str| -> Result<Vec<u8>> {
+        let answer = connection.get(&format!("{path}?to=http://127.0.0.1:{}/1", callee.port()), &[])?;
+        ensure!(answer.status == 200, "{path}: {}", answer.text());
+        callee.requests().pop().context("a call")
+    };
+    let bare = CARRYING.map(&mut call).into_iter().collect::<Result<Vec<_>>>()?;
+    let watch = go::watch(&program, &[])?;
+    wait::until("a call that carries the place", wait::PATIENCE, || {
+        call(CARRYING[0]).is_ok_and(|arrived| !parted(&arrived).0.is_empty()).then_some(())
+    })?;
+    for (path, bare) in CARRYING.iter().zip(&bare) {
+        let (ours, theirs) = parted(&call(path)?);
+        ensure!(ours.len() == 3 && theirs == parted(bare).1, "{path}: {ours:?}, {}", String::from_utf8_lossy(&theirs));
+    }
+    let seen = watch.finish()?;
+    let stats = &seen.agent.stats;
+    ensure!(stats.get("propagation.connections_taken_over") == 1, "{:?}", stats.non_zero());
+    ensure!(stats.get("propagation.connection_unreachable") >= 1, "{:?}", stats.non_zero());
+    let told: Vec<&str> = seen.documents.spans().map(|span| text(span, "span.id")).collect();
+    let arrived = callee.requests();
+    let lines = arrived.iter().filter_map(|request| parted(request).0.into_iter().next());
+    for line in lines {
+        ensure!(told.iter().any(|id| line.contains(id)), "{line} is of no span: {told:?}");
+    }
+    ensure!(CARRYING.map(&mut call).into_iter().collect::<Result<Vec<_>>>()? == bare, "calls after the agent");
+    ensure!(callee.connections() == 1, "{} connections", callee.connections());
+    Ok(())
+}
+
 /// A service that makes calls all the time notices nothing of agents that come and go.
 #[test]
 fn agents_come_and_go() -> Result<()> {

@@ -3,8 +3,9 @@
 //! Nothing is pinned: with our descriptors the programs go, and the kernel gives the sockets their own functions back.
 
 mod self_test;
+mod taking_over;
 
-use std::{ops::Range, sync::Mutex};
+use std::{collections::HashSet, ops::Range, sync::Mutex};
 
 use anyhow::Context as _;
 use apm_common::propagation::Propagation;
@@ -38,6 +39,12 @@ pub(super) struct Carriers {
     /// What is to be written from the first process on.
     wanted: Option<Propagation>,
     is_on: bool,
+    /// Connections older than we that were taken over, or could not be.
+    tried: HashSet<u64>,
+    /// How many were, ever.
+    taken_over: u64,
+    /// That works here.
+    takes_over: bool,
 }
 
 impl Carriers {
@@ -53,6 +60,9 @@ impl Carriers {
             sockets: SockHash::try_from(take("CARRIERS")?).map_err(wrong)?,
             wanted: None,
             is_on: false,
+            tried: HashSet::new(),
+            taken_over: 0,
+            takes_over: false,
         })
     }
 
@@ -94,7 +104,7 @@ impl Kernel {
     }
 
     /// The place in the trace goes along with the HTTP/1 calls of this process, on connections that its code between two
-    /// addresses opens from now on.
+    /// addresses opens from now on, and on older ones from the second call on ([`carry_on`](Self::carry_on)).
     /// The first time it is shown before that this works here: that what arrives is what was sent, and the lines. False:
     /// nothing was asked for.
     ///
@@ -116,6 +126,7 @@ impl Kernel {
         let tried =
             begun.map_err(|error| KernelFailure::Load(chain(error.as_ref()))).and_then(|()| self_test::run(self));
         self.carriers.is_on = tried.is_ok();
+        self.carriers.takes_over = tried.is_ok() && self_test::takes_over(self);
         if tried.is_err() {
             self.carriers.detach(&self.programs);
             let _ = self.carriers.set(Propagation::OFF);

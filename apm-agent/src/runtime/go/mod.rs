@@ -76,7 +76,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "`traceparent` goes into plain HTTP/1 calls of `net/http` alone, and only on connections opened while the agent watches; not over TLS or HTTP/2, as nothing is written into the process",
+            "`traceparent` goes into plain HTTP/1 calls of `net/http` alone, on connections older than the agent from the second call on; not over TLS or HTTP/2, as nothing is written into the process",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own, or linked by a guess (`--go-ancestry`)",
         ]
     }
