@@ -36,6 +36,7 @@ var (
 	inGorilla = func(*mux.Router) {}
 	inChi     = func(chi.Router) {}
 	inEcho    = func(*echo.Echo) {}
+	inFiber   = func(*fiber.App) {}
 )
 
 // Those that are servers of their own: how they listen on an address. See fiber3.go.
@@ -172,6 +173,7 @@ func withEcho() http.Handler {
 
 func withFiber() *fiber.App {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	inFiber(app)
 	app.Use(func(c *fiber.Ctx) error { return c.Next() }, recover.New())
 	done := func(c *fiber.Ctx) error { return c.SendString("done") }
 	app.Get("/users/:id", done)

@@ -22,13 +22,19 @@ import (
 	_ "github.com/mattn/go-sqlite3"
 )
 
+// What an agent within the process takes for its own; see elastic.go.
+var (
+	openDatabase = sql.Open
+	asked        = func(handler http.Handler) http.Handler { return handler }
+)
+
 type service struct {
 	db             *sql.DB
 	rows, withouts *sql.Stmt
 }
 
 func main() {
-	db, err := sql.Open(os.Getenv("DRIVER"), "file::memory:")
+	db, err := openDatabase(os.Getenv("DRIVER"), "file::memory:")
 	exitOn(err)
 	// Each connection has a database of its own.
 	db.SetMaxOpenConns(1)
@@ -52,7 +58,7 @@ func main() {
 			fmt.Fprint(answer, "done")
 		})
 	}
-	exitOn(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	exitOn(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), asked(http.DefaultServeMux)))
 }
 
 func (s *service) query(ctx context.Context, id string) error {
