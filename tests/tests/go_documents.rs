@@ -196,6 +196,29 @@ fn a_transaction_from_beginning_to_end() -> Result<()> {
     Ok(())
 }
 
+/// A statement whose context ran out fails, whether its driver waits until the database has given it up (lib/pq: that is an
+/// error, too) or hangs up.
+#[test]
+fn statements_that_are_given_up() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let database = Postgres::start()?;
+    for driver in [Driver::Pq, Driver::Pgx] {
+        let program = go_web::start(Build::Fixed, driver, &database)?;
+        let watch = go::watch(&program, &["--api-request-time=1s"])?;
+        ensure!(http::get(program.port(), "/hurried/9")?.status == 500);
+        // The second hangs up when it has answered.
+        let told = || watch.documents().ok().filter(|told| told.spans().any(|span| asks_for(span, 9))).map(|_| ());
+        wait::until("the statement", wait::PATIENCE, told)?;
+        let documents = watch.finish()?.documents;
+        let given_up: Vec<&Value> =
+            documents.spans_of(documents.request("/hurried/9")?).filter(|span| asks_for(span, 9)).collect();
+        ensure!(given_up.len() == 1 && text(given_up[0], "event.outcome") == "failure", "{driver:?}: {given_up:?}");
+        let codes: Vec<&Value> = documents.errors().map(|error| exception(error, "code")).collect();
+        ensure!(driver == Driver::Pgx || codes == ["57014"], "{codes:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn outgoing_requests_hang_on_theirs() -> Result<()> {
     let Some(_turn) = Turn::take(&[NEEDS, &[Need::Program("nginx")]].concat()) else { return Ok(()) };
