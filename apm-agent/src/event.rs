@@ -170,6 +170,13 @@ pub enum Event<'a> {
         /// What.
         batch: &'a [u8],
     },
+    /// A call was to carry the place in the trace, and no program came by.
+    Unreached {
+        /// The connection.
+        connection: u64,
+        /// What seems to be its descriptor.
+        descriptor: u64,
+    },
     /// A watched process ended.
     Exit {
         /// Its start time, nanoseconds since boot.
@@ -361,6 +368,7 @@ pub fn decode(record: &[u8]) -> Option<(Header, Event<'_>)> {
             Event::StatementFailed { goroutine: reader.u64()?, value: Box::new(value(&mut reader)?) }
         }
         kind::PANIC => Event::Panic(Box::new(panic(&mut reader)?)),
+        kind::UNREACHED => Event::Unreached { connection: reader.u64()?, descriptor: reader.u64()? },
         kind::RECOVERED => Event::Recovered { goroutine: reader.u64()?, resumed_at: reader.u64()? },
         _ => return None,
     };

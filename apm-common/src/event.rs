@@ -59,6 +59,8 @@ pub mod kind {
     pub const RPC_DONE: u16 = 28;
     /// What a call carried that will be told as over next: [`CarryingBody`](super::CarryingBody).
     pub const CARRYING: u16 = 29;
+    /// A call went out where nothing can be put in yet: [`UnreachedBody`](crate::propagation::UnreachedBody).
+    pub const UNREACHED: u16 = 30;
 }
 
 /// Start of every record.

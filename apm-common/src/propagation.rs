@@ -125,6 +125,16 @@ fn filled<'a>(block: &mut [u8; BLOCK_BYTES], parts: impl Iterator<Item = &'a [u8
     block.iter_mut().zip(parts.flatten()).map(|(to, from)| *to = *from).count() as u32
 }
 
+/// A call that was to carry the place in the trace went out on a connection whose bytes do not come by: it is older than we.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnreachedBody {
+    /// The connection.
+    pub connection: u64,
+    /// First argument of the system call that sent it: its descriptor, if it is what it seems.
+    pub descriptor: u64,
+}
+
 /// [`Propagation::sampled_below`] of a part of all traces.
 pub fn sampled_below(rate: f64) -> u64 {
     (rate.clamp(0.0, 1.0) * (1_u64 << 32) as f64) as u64

@@ -131,6 +131,12 @@ pub fn calling_ip() -> Option<u64> {
     calling(Register::Ip)
 }
 
+/// The first argument of the current system call.
+#[inline(always)]
+pub fn calling_first() -> Option<u64> {
+    calling(Register::Di)
+}
+
 #[inline(always)]
 fn calling(register: Register) -> Option<u64> {
     if setting!(typed) == 1 {

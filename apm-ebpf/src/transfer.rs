@@ -10,6 +10,7 @@ use apm_common::{
         ROLE_CLIENT, ROLE_SERVER, kind,
     },
     limits::{CHUNK_BYTES, MESSAGES, REQUEST_BUDGET, RESPONSE_BUDGET, STEPS_PER_CALL, TAIL_BYTES},
+    propagation::UnreachedBody,
 };
 use aya_ebpf::{
     helpers::{bpf_get_current_pid_tgid, generated::bpf_probe_read_user as read_user_bytes},
@@ -20,8 +21,10 @@ use aya_ebpf::{
 use crate::{
     go,
     maps::{CALL_CARRIES, CALL_NONE, CALL_WANTED, Connection, IGNORED, INCOMING, OUTGOING, PROCESSES},
-    registers::{Arguments, arguments},
-    ring::{self, CARRIED_BYTES, OWNER_BYTES, Scratch, count, header, lazier_wake, scratch},
+    registers::{Arguments, arguments, calling_first},
+    ring::{
+        self, CARRIED_BYTES, OWNER_BYTES, Record, Scratch, count, header, lazier_wake, reserve, scratch, submit,
+    },
     settings::{number, read_user, result},
     socket::{Socket, connection, known, socket},
 };
@@ -120,7 +123,7 @@ pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments)
     record.header = header(kind::DATA, flags(&socket, state, direction, result));
     if owner != 0 {
         record.header.flags |= DATA_OWNED;
-        told_of_call(record, state);
+        told_of_call(record, state, socket.inode);
     }
     record.body[0] = socket.inode;
     let turn = state.direction != direction as u8;
@@ -149,16 +152,28 @@ pub fn moved(socket: &Socket, direction: usize, result: i64, segments: Segments)
 
 /// The place in the trace that a call carries goes before its first bytes.
 #[inline(always)]
-fn told_of_call(record: &mut Scratch, state: &mut Connection) {
+fn told_of_call(record: &mut Scratch, state: &mut Connection, connection: u64) {
     if state.call.state == CALL_CARRIES {
         record.header.flags |= DATA_CARRIES;
         // SAFETY: within the payload, which is aligned as the owner before it is.
         unsafe { record.payload.as_mut_ptr().add(OWNER_BYTES).cast::<CarriedBody>().write(state.call.place) };
     } else if state.call.state == CALL_WANTED {
-        // No program came by when it was sent.
+        // It came by no program when it was sent.
         count(Counter::CallsUnreachable, 1);
+        unreached(connection);
     }
     state.call.state = CALL_NONE;
+}
+
+/// Has user space see to it that the next call on this connection comes by.
+#[inline(always)]
+fn unreached(connection: u64) {
+    if let Some(descriptor) = calling_first()
+        && let Some(mut slot) = reserve()
+    {
+        slot.write(Record { header: header(kind::UNREACHED, 0), body: UnreachedBody { connection, descriptor } });
+        submit(slot);
+    }
 }
 
 #[inline(always)]

@@ -3,7 +3,10 @@
 use std::{
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, TcpListener, TcpStream},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     thread,
 };
 
@@ -16,6 +19,7 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 pub struct Callee {
     port: u16,
     requests: Arc<Mutex<Vec<Vec<u8>>>>,
+    connections: Arc<AtomicUsize>,
 }
 
 impl Callee {
@@ -25,20 +29,26 @@ impl Callee {
     /// If there is none.
     pub fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        let (port, requests) = (listener.local_addr()?.port(), Arc::default());
-        let kept = Arc::clone(&requests);
+        let (port, requests, connections) = (listener.local_addr()?.port(), Arc::default(), Arc::default());
+        let (kept, counted): (_, Arc<AtomicUsize>) = (Arc::clone(&requests), Arc::clone(&connections));
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
+                counted.fetch_add(1, Ordering::Relaxed);
                 let kept = Arc::clone(&kept);
                 thread::spawn(move || serve(stream, &kept));
             }
         });
-        Ok(Self { port, requests })
+        Ok(Self { port, requests, connections })
     }
 
     /// Its port.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// How many connections there were.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     /// The requests so far, in the order of their ends.

@@ -37,6 +37,8 @@ pub enum Build {
     Version(&'static str),
     /// By another version of Go, with the older libraries of the app's `old.mod`.
     Older(&'static str),
+    /// With the newer libraries of the app's `new.mod`.
+    Newer,
 }
 
 /// Builds a program of `tests/apps`.
@@ -53,6 +55,7 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
         // Go 1.19 does not find the package of a folder when another Go runs it.
         Build::Version(version) => (format!("{app}-{version}"), "exe", version, "main.go"),
         Build::Older(version) => (format!("{app}-older-{version}"), "exe", version, "main.go"),
+        Build::Newer => (format!("{app}-newer"), "exe", "local", "."),
     };
     let program = place::build()?.join(name);
     program.parent().map_or(Ok(()), fs::create_dir_all)?;
@@ -61,13 +64,19 @@ pub fn compile(app: &str, build: Build) -> Result<PathBuf> {
     }
     let mut command = Command::new("go");
     // The tag has go-sqlite3 take the machine's SQLite; to compile its own takes a minute.
-    let arguments = ["build", "-trimpath", "-tags=libsqlite3", "-ldflags=-s -w", "-buildmode", mode];
+    let tags = match build {
+        Build::Elastic => "-tags=libsqlite3,elastic",
+        Build::Newer => "-tags=libsqlite3,newer",
+        _ => "-tags=libsqlite3",
+    };
+    let arguments = ["build", "-trimpath", tags, "-ldflags=-s -w", "-buildmode", mode];
     command.current_dir(place::app(app)).env("GOTOOLCHAIN", version).args(arguments);
     match build {
         Build::Race => _ = command.arg("-race").env("CGO_ENABLED", "1"),
         // `elastic.go`, and its modules.
-        Build::Elastic => _ = command.args(["-tags=elastic", "-modfile=elastic.mod"]),
+        Build::Elastic => _ = command.arg("-modfile=elastic.mod"),
         Build::Older(_) => _ = command.arg("-modfile=old.mod"),
+        Build::Newer => _ = command.arg("-modfile=new.mod"),
         Build::Fixed | Build::Pie | Build::Version(_) => {}
     }
     let mut child = Child::start("go build", command.arg("-o").arg(&program).arg(source))?;

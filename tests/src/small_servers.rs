@@ -1,6 +1,6 @@
 //! The small servers of `tests/apps/node/servers.js`, made for the tests, for what cannot be installed here.
 
-use std::process::Command;
+use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result};
 
@@ -9,6 +9,7 @@ use crate::{
     node::{Libraries, Major},
     place,
     programs::Program,
+    tls::Certificate,
 };
 
 /// Variables that name their ports, to them and to who asks them.
@@ -27,9 +28,21 @@ impl SmallServers {
     /// # Errors
     /// If one does not start.
     pub fn start(major: Major, libraries: Libraries) -> Result<Self> {
+        Self::run(major, libraries, &[])
+    }
+
+    /// Starts them all; MongoDB's speaks TLS.
+    ///
+    /// # Errors
+    /// If one does not start.
+    pub fn encrypted(major: Major, libraries: Libraries, certificate: &Certificate) -> Result<Self> {
+        Self::run(major, libraries, &[("CERTIFICATE", certificate.certificate()), ("KEY", certificate.key())])
+    }
+
+    fn run(major: Major, libraries: Libraries, files: &[(&str, PathBuf)]) -> Result<Self> {
         let ports: Vec<_> = VARIABLES.into_iter().map(|name| Ok((name, http::free_port()?))).collect::<Result<_>>()?;
         let mut command = Command::new(major.program());
-        command.arg(place::app("node/servers.js")).env("NODE_PATH", libraries.modules());
+        command.arg(place::app("node/servers.js")).env("NODE_PATH", libraries.modules()).envs(files.iter().cloned());
         command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
         Ok(Self { ports, _program: Program::listening("servers.js", command)? })
     }

@@ -4,16 +4,16 @@ use std::{path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
+    callee::Callee,
     documents::{Documents, number, text},
     go::{self, Build},
-    nginx::Nginx,
     programs::Program,
     turn::{Need, Turn},
     watch::Watch,
 };
 use serde_json::Value;
 
-const NEEDS: &[Need] = &[Need::Program("go"), Need::Program("nginx")];
+const NEEDS: &[Need] = &[Need::Program("go")];
 
 /// The Go of the older library: of 2021, as most of its services were then, and with maps of the older kind.
 const OLDER: &str = "go1.21.13";
@@ -60,7 +60,7 @@ impl Service {
 #[test]
 fn services_of_grpc() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-    let upstream = Nginx::start()?;
+    let upstream = Callee::start()?;
     let url = format!("http://127.0.0.1:{}/index.html", upstream.port());
     let mut kinds = vec![(Build::Fixed, "plain"), (Build::Pie, "tls"), (Build::Fixed, "http")];
     if go::has_version("go-grpc", OLDER) {
@@ -81,7 +81,7 @@ fn services_of_grpc() -> Result<()> {
     for Service { build, way, program, .. } in &services {
         let documents = seen.documents.of_process(program.pid());
         let check = || {
-            order(&documents, way, program.port())?;
+            order(&documents, way, program.port(), &upstream)?;
             ends(&documents)?;
             errors(&documents, *build)
         };
@@ -92,8 +92,9 @@ fn services_of_grpc() -> Result<()> {
     Ok(())
 }
 
-/// A request, and the calls its handler makes: over HTTP on another goroutine, over gRPC, and without its context.
-fn order(documents: &Documents, way: &str, port: u16) -> Result<()> {
+/// A request, and the calls its handler makes: over HTTP on another goroutine, where the trace goes along, over gRPC, and
+/// without its context.
+fn order(documents: &Documents, way: &str, port: u16, upstream: &Callee) -> Result<()> {
     let order = documents.request("/shop.Shop/Order")?;
     is(order, "transaction.name", "/shop.Shop/Order")?;
     is(order, "transaction.type", "request")?;
@@ -110,6 +111,11 @@ fn order(documents: &Documents, way: &str, port: u16) -> Result<()> {
     let told: Vec<_> = spans.iter().map(|span| (text(span, "span.name"), text(span, "event.outcome"))).collect();
     let [http, reserved, refused, counted] = spans.as_slice() else { anyhow::bail!("{told:?}") };
     ensure!(text(http, "url.original").ends_with("/index.html"), "{http}");
+    // The next service is told of this very span, and so of the request that its trace goes through.
+    let lines = format!("\r\ntraceparent: 00-{TRACE}-{}-01\r\n", text(http, "span.id"));
+    let arrived = upstream.requests();
+    let has_lines = |request: &&Vec<u8>| String::from_utf8_lossy(request).contains(&lines);
+    ensure!(arrived.iter().filter(has_lines).count() == 1, "{lines:?} did not arrive, but {arrived:?}");
     for (span, name, outcome) in [
         (reserved, "/shop.Shop/Reserve", "success"),
         (refused, "/shop.Shop/Reserve", "failure"),

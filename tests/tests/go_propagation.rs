@@ -25,8 +25,8 @@ const PARENT: &str = "b7ad6b7169203331";
 const CARRYING: [&str; 4] = ["/get", "/post", "/chunked", "/file"];
 const LEFT_ALONE: [&str; 2] = ["/own", "/long"];
 
-/// A version of Go whose maps, and so headers, are of an older kind.
-const OLDER: &str = "go1.22.12";
+/// Versions of Go whose maps, and so headers, are of an older kind; the first two push nothing where functions begin.
+const OLDER: [&str; 3] = ["go1.19.13", "go1.20.14", "go1.22.12"];
 
 fn caller(build: Build) -> Result<Program> {
     go::start("go-caller", build, ("GOTRACEBACK", "all"))
@@ -74,8 +74,8 @@ fn what_arrives_is_what_was_sent_and_the_place() -> Result<()> {
     let begins = (&[][..], Some("es=s:1"));
     let continues = (&[continued.as_str(), "tracestate: other=1,es=s:0.5"][..], Some("other=1,es=s:0.5"));
     carries(Build::Fixed, &[begins, continues, (&among_others, None)])?;
-    if go::has_version("go-caller", OLDER) {
-        carries(Build::Version(OLDER), &[begins, (&among_others, None)])?;
+    for older in OLDER.into_iter().filter(|version| go::has_version("go-caller", version)) {
+        carries(Build::Version(older), &[begins, (&among_others, None)])?;
     }
     Ok(())
 }
@@ -132,6 +132,42 @@ fn services_are_in_one_trace() -> Result<()> {
         let parent = parent.with_context(|| format!("no span is the parent of {request}"))?;
         ensure!(text(parent, "trace.id") == text(request, "trace.id"), "{parent}, {request}");
     }
+    Ok(())
+}
+
+/// A connection that was open before the agent came is taken over when a call on it went out without the place. What
+/// arrives is else what was sent, and when the agent is gone, the connection goes on as before.
+#[test]
+fn connections_that_are_older_than_the_agent() -> Result<()> {
+    let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    let (program, callee) = (caller(Build::Fixed)?, Callee::start()?);
+    let mut connection = Connection::open(program.port())?;
+    let mut call = |path: &str| -> Result<Vec<u8>> {
+        let answer = connection.get(&format!("{path}?to=http://127.0.0.1:{}/1", callee.port()), &[])?;
+        ensure!(answer.status == 200, "{path}: {}", answer.text());
+        callee.requests().pop().context("a call")
+    };
+    let bare = CARRYING.map(&mut call).into_iter().collect::<Result<Vec<_>>>()?;
+    let watch = go::watch(&program, &[])?;
+    wait::until("a call that carries the place", wait::PATIENCE, || {
+        call(CARRYING[0]).is_ok_and(|arrived| !parted(&arrived).0.is_empty()).then_some(())
+    })?;
+    for (path, bare) in CARRYING.iter().zip(&bare) {
+        let (ours, theirs) = parted(&call(path)?);
+        ensure!(ours.len() == 3 && theirs == parted(bare).1, "{path}: {ours:?}, {}", String::from_utf8_lossy(&theirs));
+    }
+    let seen = watch.finish()?;
+    let stats = &seen.agent.stats;
+    ensure!(stats.get("propagation.connections_taken_over") == 1, "{:?}", stats.non_zero());
+    ensure!(stats.get("propagation.connection_unreachable") >= 1, "{:?}", stats.non_zero());
+    let told: Vec<&str> = seen.documents.spans().map(|span| text(span, "span.id")).collect();
+    let arrived = callee.requests();
+    let lines = arrived.iter().filter_map(|request| parted(request).0.into_iter().next());
+    for line in lines {
+        ensure!(told.iter().any(|id| line.contains(id)), "{line} is of no span: {told:?}");
+    }
+    ensure!(CARRYING.map(&mut call).into_iter().collect::<Result<Vec<_>>>()? == bare, "calls after the agent");
+    ensure!(callee.connections() == 1, "{} connections", callee.connections());
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use apm_tests::{
     documents::{Documents, text},
     go::{self, Build},
     http,
+    programs::Program,
     turn::{Need, Turn},
     watch::Seen,
 };
@@ -19,7 +20,9 @@ const OLDER: &str = "go1.21.13";
 fn routes(router: &str) -> [(&'static str, &'static str); 4] {
     match router {
         "gin" => [("/users/1", "/users/:id"), ("/whole/2", "/whole/:id"), ITEMS_COLON, ("/none/4", UNKNOWN)],
-        "echo" | "fiber" => [("/users/1", "/users/:id"), ("/whole/2", "/whole/:id"), ITEMS_STAR, ("/none/4", UNKNOWN)],
+        "echo" | "fiber" | "fiber3" => {
+            [("/users/1", "/users/:id"), ("/whole/2", "/whole/:id"), ITEMS_STAR, ("/none/4", UNKNOWN)]
+        }
         "chi" => [("/users/1", "/users/{id}"), ("/whole/2", "/whole/{id}"), ITEMS_BRACES, ("/none/4", UNKNOWN)],
         _ => [("/users/1", "/users/{id}"), ("/whole/2", "/whole/{id}"), ITEMS_NAMED, ("/none/4", UNKNOWN)],
     }
@@ -44,14 +47,23 @@ fn ask(router: &str, build: Build, paths: &[&str]) -> Result<Seen> {
 #[test]
 fn requests_are_named_by_their_routes() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-    let mut builds = vec![Build::Fixed];
-    builds.extend(go::has_version("go-routers", OLDER).then_some(Build::Version(OLDER)));
-    for build in builds {
-        for router in ["gin", "gorilla", "chi", "echo", "fiber"] {
-            let wanted = routes(router);
-            let seen = ask(router, build, &wanted.map(|(path, _)| path))?;
-            for (path, route) in wanted {
-                let name = text(seen.documents.request(path)?, "transaction.name");
+    let mut builds = vec![(Build::Fixed, "fiber"), (Build::Newer, "fiber3")];
+    builds.extend(go::has_version("go-routers", OLDER).then_some((Build::Version(OLDER), "fiber")));
+    for (build, fiber) in builds {
+        let routers = ["gin", "gorilla", "chi", "echo", fiber];
+        let programs = routers.map(|router| go::start("go-routers", build, ("ROUTER", router)));
+        let programs = programs.into_iter().collect::<Result<Vec<Program>>>()?;
+        let watch = go::watch_all(&programs.iter().collect::<Vec<_>>(), &[])?;
+        for (program, router) in programs.iter().zip(routers) {
+            for (path, _) in routes(router) {
+                http::get(program.port(), path)?;
+            }
+        }
+        let seen = watch.finish()?;
+        for (program, router) in programs.iter().zip(routers) {
+            let documents = seen.documents.of_process(program.pid());
+            for (path, route) in routes(router) {
+                let name = text(documents.request(path)?, "transaction.name");
                 ensure!(name == format!("GET {route}"), "{router} {build:?} {path}: `{name}`");
             }
         }
@@ -99,13 +111,17 @@ fn errors_of_handlers() -> Result<()> {
 #[test]
 fn requests_of_fiber() -> Result<()> {
     let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+    fiber("fiber", Build::Pie, "github.com/gofiber/fiber/v2", "Cannot GET /none/4")?;
+    fiber("fiber3", Build::Newer, "github.com/gofiber/fiber/v3", "Not Found")
+}
+
+fn fiber(router: &str, build: Build, fiber: &str, not_found: &str) -> Result<()> {
     let paths = ["/errors/1", "/wrapped/2", "/unlike/3", "/none/4", "/panic/5", "/panic-at/6", "/silent/7", "/calls/8"];
-    let documents = ask("fiber", Build::Pie, &paths)?.documents;
-    let fiber = "github.com/gofiber/fiber/v2";
+    let documents = ask(router, build, &paths)?.documents;
     errors_are(&documents, paths[0], &[(fiber, "Error", json!("no coffee"))])?;
     errors_are(&documents, paths[1], &[("fmt", "wrapError", json!("item 2: the shelf is empty"))])?;
     errors_are(&documents, paths[2], &[("main", "unlike", json!("[EMPTY]"))])?;
-    errors_are(&documents, paths[3], &[(fiber, "Error", json!("Cannot GET /none/4"))])?;
+    errors_are(&documents, paths[3], &[(fiber, "Error", json!(not_found))])?;
     // Once, although a middleware makes an error of it.
     errors_are(&documents, paths[4], &[("", "string", json!("broken on purpose"))])?;
     let bounds = "runtime error: index out of range [6] with length 1";

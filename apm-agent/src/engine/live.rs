@@ -223,6 +223,7 @@ impl<A: Admit> Live<A> {
                 }
                 Wish::Spare(connection) => self.kernel.carry_no_more_on(connection),
                 Wish::Widen(pid, detail) => self.desk.bridges.widen(pid, detail),
+                Wish::Reach(pid, connection, descriptor) => self.kernel.carry_on(pid, connection, descriptor),
                 Wish::Forget(connection) => self.kernel.forget_connection(connection),
             }
         }
@@ -280,6 +281,7 @@ fn kernel_counters(kernel: &Kernel) -> Vec<(&'static str, u64)> {
     counters.push(("kernel.probed_processes", processes as u64));
     counters.push(("kernel.probes", probes as u64));
     counters.push(("kernel.map_bytes", kernel.map_bytes()));
+    counters.push(("propagation.connections_taken_over", kernel.taken_over()));
     counters
 }
 

@@ -169,7 +169,9 @@ impl Probes {
 /// Has the place in the trace go along with the calls of a process.
 fn carry(kernel: &mut Kernel, pid: u32, code: Range<u64>) {
     match kernel.carry_for(pid, code) {
-        Ok(true) => tracing::info!(pid, "`traceparent` goes into HTTP/1 calls on connections opened from now on"),
+        Ok(true) => {
+            tracing::info!(pid, "`traceparent` goes into HTTP/1 calls, on older connections from the second one on")
+        }
         Ok(false) => {}
         Err(failure) => tracing::warn!(pid, "`traceparent` is not put into calls: {failure}"),
     }

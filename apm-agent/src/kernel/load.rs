@@ -204,6 +204,7 @@ impl Kernel {
     /// Drops what the kernel keeps of a connection whose holders are gone.
     pub fn forget_connection(&mut self, connection: u64) {
         let _ = self.connections.remove(&connection);
+        self.carriers.forget(connection);
     }
 
     /// No more events of this connection: it speaks nothing we know.

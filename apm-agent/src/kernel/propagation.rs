@@ -3,8 +3,9 @@
 //! Nothing is pinned: with our descriptors the programs go, and the kernel gives the sockets their own functions back.
 
 mod self_test;
+mod taking_over;
 
-use std::{ops::Range, sync::Mutex};
+use std::{collections::HashSet, ops::Range, sync::Mutex};
 
 use anyhow::Context as _;
 use apm_common::propagation::{AT_SOCKETS, IN_MEMORY, Propagation};
@@ -47,6 +48,12 @@ pub(super) struct Carriers {
     pub(super) memory: Option<Result<Written, String>>,
     /// Who sees to it that nothing stays stopped.
     pub(super) keeper: Option<Keeper>,
+    /// Connections older than we that were taken over, or could not be.
+    tried: HashSet<u64>,
+    /// How many were, ever.
+    taken_over: u64,
+    /// That works here.
+    takes_over: bool,
 }
 
 impl Carriers {
@@ -65,6 +72,9 @@ impl Carriers {
             is_new: false,
             memory: None,
             keeper: None,
+            tried: HashSet::new(),
+            taken_over: 0,
+            takes_over: false,
         })
     }
 
@@ -126,7 +136,7 @@ impl Kernel {
     }
 
     /// The place in the trace goes along with the HTTP/1 calls of this process, on connections that its code between two
-    /// addresses opens from now on.
+    /// addresses opens from now on, and on older ones from the second call on ([`carry_on`](Self::carry_on)).
     /// The first time it is shown before that this works here: that what arrives is what was sent, and the lines. False:
     /// nothing was asked for.
     ///
@@ -148,6 +158,7 @@ impl Kernel {
         let begun = self.carriers.set(others | AT_SOCKETS).and_then(|()| self.carriers.attach(&self.programs));
         let tried =
             begun.map_err(|error| KernelFailure::Load(chain(error.as_ref()))).and_then(|()| self_test::run(self));
+        self.carriers.takes_over = tried.is_ok() && self_test::takes_over(self);
         if tried.is_err() {
             self.carriers.detach(&self.programs);
             let _ = self.carriers.set(others);

@@ -43,6 +43,8 @@ pub enum Wish {
     Widen(u32, Detail),
     /// Put nothing into calls on this connection: they are none of HTTP.
     Spare(u64),
+    /// Put the place in the trace into calls on this connection of a process, which seems to have this descriptor.
+    Reach(u32, u64, u64),
     /// Forget this connection: nobody holds it any more.
     Forget(u64),
 }
@@ -134,6 +136,9 @@ impl Pipeline {
             }
             Event::StatementDone { goroutine } => {
                 self.tracer.statement_done((header.pid, *goroutine), None, header.time);
+            }
+            Event::Unreached { connection, descriptor } => {
+                self.wishes.push(Wish::Reach(header.pid, *connection, *descriptor));
             }
             Event::Open(open) => self.open(header, open),
             Event::ConnectFailed(attempt) => self.connect_failed(header, attempt),

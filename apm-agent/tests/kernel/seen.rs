@@ -34,6 +34,7 @@ pub enum Seen {
     Call(u64),
     Called(u64),
     GrpcCall(u64),
+    Unreached(char),
 }
 
 /// An event and the process it is about (0: unknown).
@@ -72,6 +73,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::Rpc { call, .. } => Seen::GrpcCall(call),
         Event::RpcDone(ended) => Seen::GrpcCall(ended.call),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
+        Event::Unreached { connection, .. } => Seen::Unreached(name(connection)),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),
         Event::Exec { start_time, state } => {
             start = start_time;

@@ -139,7 +139,11 @@ pub fn go_handled(ctx: ProbeContext) -> u32 {
 fn handled(ctx: &ProbeContext) -> Option<()> {
     let hit = Hit::new(ctx)?;
     let known = hit.known().filter(|known| known.is_hidden == HIDDEN_HTTP)?;
-    let status = member(probed(ctx, Register::Ax), hit.layout.hidden.response_status).unwrap_or(NO_STATUS);
+    let status = match member(probed(ctx, Register::Ax), hit.layout.hidden.response_status) {
+        // Nobody set it: it is about to be 200.
+        Some(0) => 200,
+        status => status.unwrap_or(NO_STATUS),
+    };
     done(&hit, known, 0, status);
     None
 }

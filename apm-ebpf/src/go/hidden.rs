@@ -122,8 +122,7 @@ pub fn go_http2_handled(ctx: ProbeContext) -> u32 {
     0
 }
 
-/// `(*http2serverConn).sendServeMsg(message)`, which a handler's goroutine calls last: if a request is still being handled
-/// there, its handler panicked.
+/// Where what `(*http2serverConn).runHandler` defers recovers: the handler panicked, or ended its goroutine.
 #[uprobe]
 pub fn go_gave_up(ctx: ProbeContext) -> u32 {
     end_hidden(&ctx, ANSWERED_FAILED);

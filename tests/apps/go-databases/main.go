@@ -56,6 +56,8 @@ func main() {
 	}
 	if port := os.Getenv("MONGODB_PORT"); port != "" {
 		useMongo("mongodb://127.0.0.1:" + port + "/?directConnection=true")
+	} else if port := os.Getenv("MONGODB_TLS_PORT"); port != "" {
+		useMongo("mongodb://127.0.0.1:" + port + "/?directConnection=true&tls=true&tlsInsecure=true")
 	}
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), asked(http.DefaultServeMux)))
 }

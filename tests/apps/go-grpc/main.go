@@ -33,6 +33,15 @@ const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 type word = wrapperspb.StringValue
 
+// What an agent within the process takes for its own; see elastic.go.
+var (
+	inServer []grpc.ServerOption
+	inClient []grpc.DialOption
+	asking   = func(client *http.Client) *http.Client { return client }
+)
+
+var client *http.Client
+
 func main() {
 	if len(os.Args) == 6 && os.Args[1] == "ask" {
 		ask(os.Args[2], os.Args[3], "/shop.Shop/"+os.Args[4], os.Args[5])
@@ -41,8 +50,9 @@ func main() {
 	way := os.Getenv("WAY")
 	listener, err := net.Listen("tcp", "127.0.0.1:"+os.Getenv("PORT"))
 	exitOn(err)
-	shop := &shop{client: dial(listener.Addr().String(), way)}
-	options := []grpc.ServerOption{grpc.UnaryInterceptor(recovering)}
+	client = asking(&http.Client{})
+	shop := &shop{client: dial(listener.Addr().String(), way, inClient...)}
+	options := append(inServer, grpc.ChainUnaryInterceptor(recovering))
 	if way == "tls" {
 		options = append(options, grpc.Creds(credentials.NewServerTLSFromCert(certificate())))
 	}
@@ -166,7 +176,7 @@ func get(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
@@ -203,12 +213,12 @@ func read(ctx context.Context, client *grpc.ClientConn, method, text string, the
 	}
 }
 
-func dial(address, way string) *grpc.ClientConn {
+func dial(address, way string, options ...grpc.DialOption) *grpc.ClientConn {
 	security := insecure.NewCredentials()
 	if way != "plain" {
 		security = credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
 	}
-	client, err := grpc.Dial(address, grpc.WithTransportCredentials(security))
+	client, err := grpc.Dial(address, append(options, grpc.WithTransportCredentials(security))...)
 	exitOn(err)
 	return client
 }

@@ -14,39 +14,39 @@ import (
 	"math/big"
 	"net/http"
 	"os"
+	"path"
+	"reflect"
 	"strings"
 	"sync"
 	"time"
 )
 
 func main() {
-	http.HandleFunc("/item/{id}", func(answer http.ResponseWriter, request *http.Request) {
-		fmt.Fprint(answer, "item ", request.PathValue("id"))
+	handle("item", func(answer http.ResponseWriter, request *http.Request) {
+		fmt.Fprint(answer, "item ", path.Base(request.URL.Path))
 	})
-	http.HandleFunc("/teapot/{id}", func(answer http.ResponseWriter, _ *http.Request) {
+	handle("teapot", func(answer http.ResponseWriter, _ *http.Request) {
 		http.Error(answer, "no coffee", http.StatusTeapot)
 	})
-	http.HandleFunc("/call/{id}", call)
-	http.HandleFunc("/leaf/{id}", func(_ http.ResponseWriter, request *http.Request) {
-		said := []any{request.PathValue("id")}
+	handle("call", call)
+	handle("leaf", func(_ http.ResponseWriter, request *http.Request) {
+		said := []interface{}{path.Base(request.URL.Path)}
 		for _, name := range []string{"Traceparent", "Elastic-Apm-Traceparent", "Tracestate"} {
 			said = append(said, strings.Join(request.Header[name], "+"))
 		}
 		leaves.Store(said[0], fmt.Sprintf("%s|%s|%s|%s\n", said...))
 	})
 	http.HandleFunc("/leaves", func(answer http.ResponseWriter, _ *http.Request) {
-		leaves.Range(func(_, said any) bool { fmt.Fprint(answer, said); return true })
+		leaves.Range(func(_, said interface{}) bool { fmt.Fprint(answer, said); return true })
 	})
-	http.HandleFunc("/panic/{id}", func(http.ResponseWriter, *http.Request) { panic("broken on purpose") })
-	http.HandleFunc("/hijack/{id}", hijack)
-	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Protocols: new(http.Protocols)}
-	server.Protocols.SetHTTP1(true)
+	handle("panic", func(http.ResponseWriter, *http.Request) { panic("broken on purpose") })
+	handle("hijack", hijack)
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT")}
 	var err error
 	if os.Getenv("WAY") == "h2c" {
-		server.Protocols.SetUnencryptedHTTP2(true)
+		unencrypted(server)
 		err = server.ListenAndServe()
 	} else {
-		server.Protocols.SetHTTP2(true)
 		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
 		err = server.ListenAndServeTLS("", "")
 	}
@@ -56,6 +56,23 @@ func main() {
 
 // leaves are what was said, by number.
 var leaves sync.Map
+
+// handle has a pattern of Go 1.22, and one for older versions.
+func handle(name string, handler http.HandlerFunc) {
+	http.HandleFunc("/"+name+"/{id}", handler)
+	http.HandleFunc("/"+name+"/", handler)
+}
+
+// unencrypted has a server or a transport speak HTTP/2 alone, also in plain text; before Go 1.24 it has no such member.
+func unencrypted(of interface{}) {
+	protocols := reflect.ValueOf(of).Elem().FieldByName("Protocols")
+	if protocols.IsValid() {
+		is := []reflect.Value{reflect.ValueOf(true)}
+		protocols.Set(reflect.New(protocols.Type().Elem()))
+		protocols.MethodByName("SetHTTP2").Call(is)
+		protocols.MethodByName("SetUnencryptedHTTP2").Call(is)
+	}
+}
 
 // certificate makes one that nobody has signed.
 func certificate() tls.Certificate {
@@ -69,10 +86,10 @@ func certificate() tls.Certificate {
 
 // client speaks one version of HTTP, over TLS or not, with servers that nobody has vouched for.
 func client(http2 bool) *http.Client {
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, Protocols: new(http.Protocols)}
-	transport.Protocols.SetHTTP1(!http2)
-	transport.Protocols.SetHTTP2(http2)
-	transport.Protocols.SetUnencryptedHTTP2(http2)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: http2}
+	if http2 {
+		unencrypted(transport)
+	}
 	return &http.Client{Transport: transport}
 }
 
@@ -104,7 +121,12 @@ func call(answer http.ResponseWriter, request *http.Request) {
 
 // hijack takes the connection, where that can be done, and answers by itself.
 func hijack(answer http.ResponseWriter, _ *http.Request) {
-	connection, _, err := http.NewResponseController(answer).Hijack()
+	hijacker, is := answer.(http.Hijacker)
+	if !is {
+		http.Error(answer, "not here", http.StatusNotImplemented)
+		return
+	}
+	connection, _, err := hijacker.Hijack()
 	if err != nil {
 		http.Error(answer, err.Error(), http.StatusNotImplemented)
 		return

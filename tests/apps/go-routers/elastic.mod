@@ -49,6 +49,8 @@ require (
 	github.com/valyala/tcplisten v1.0.0 // indirect
 	go.elastic.co/apm/module/apmchiv5/v2 v2.6.2 // indirect
 	go.elastic.co/apm/module/apmechov4/v2 v2.7.1 // indirect
+	go.elastic.co/apm/module/apmfasthttp/v2 v2.7.1 // indirect
+	go.elastic.co/apm/module/apmfiber/v2 v2.7.1 // indirect
 	go.elastic.co/apm/module/apmgin/v2 v2.7.1 // indirect
 	go.elastic.co/apm/module/apmgorilla/v2 v2.7.1 // indirect
 	go.elastic.co/apm/module/apmhttp/v2 v2.7.1 // indirect

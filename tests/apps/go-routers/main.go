@@ -36,11 +36,17 @@ var (
 	inGorilla = func(*mux.Router) {}
 	inChi     = func(chi.Router) {}
 	inEcho    = func(*echo.Echo) {}
+	inFiber   = func(*fiber.App) {}
 )
 
+// Those that are servers of their own: how they listen on an address. See fiber3.go.
+var servers = map[string]func(string) error{
+	"fiber": func(address string) error { return withFiber().Listen(address) },
+}
+
 func main() {
-	if os.Getenv("ROUTER") == "fiber" {
-		fmt.Fprintln(os.Stderr, withFiber().Listen("127.0.0.1:"+os.Getenv("PORT")))
+	if listen, is := servers[os.Getenv("ROUTER")]; is {
+		fmt.Fprintln(os.Stderr, listen("127.0.0.1:"+os.Getenv("PORT")))
 		os.Exit(1)
 	}
 	router, is := routers[os.Getenv("ROUTER")]
@@ -167,6 +173,7 @@ func withEcho() http.Handler {
 
 func withFiber() *fiber.App {
 	app := fiber.New(fiber.Config{DisableStartupMessage: true})
+	inFiber(app)
 	app.Use(func(c *fiber.Ctx) error { return c.Next() }, recover.New())
 	done := func(c *fiber.Ctx) error { return c.SendString("done") }
 	app.Get("/users/:id", done)
@@ -181,6 +188,14 @@ func withFiber() *fiber.App {
 		at, _ := strconv.Atoi(c.Params("id"))
 		return c.SendString(strings.Split("x", ",")[at])
 	})
+	calls := withCalls()
+	app.Get("/calls/:id", func(c *fiber.Ctx) error { return calls(c.Context(), c.UserContext(), c.Params("id")) })
+	return app
+}
+
+// withCalls makes three requests with the same number: by the handler without a request's context, by a goroutine, and by a
+// worker that is older than the request.
+func withCalls() func(context.Context, context.Context, string) error {
 	jobs := make(chan func() error)
 	results := make(chan error)
 	go func() {
@@ -188,18 +203,14 @@ func withFiber() *fiber.App {
 			results <- job()
 		}
 	}()
-	// Three requests with the same number: by the handler without a context, by a goroutine, and by a worker that is older
-	// than the request.
-	app.Get("/calls/:id", func(c *fiber.Ctx) error {
-		id := c.Params("id")
-		derived, cancel := context.WithCancel(context.WithValue(c.Context(), key{}, 3))
+	return func(ctx, without context.Context, id string) error {
+		derived, cancel := context.WithCancel(context.WithValue(ctx, key{}, 3))
 		defer cancel()
 		alone := make(chan error)
-		go func() { alone <- call(c.Context(), id) }()
+		go func() { alone <- call(ctx, id) }()
 		jobs <- func() error { return call(derived, id) }
-		return errors.Join(call(c.UserContext(), id), <-alone, <-results)
-	})
-	return app
+		return errors.Join(call(without, id), <-alone, <-results)
+	}
 }
 
 // call asks the service itself.

@@ -1,5 +1,5 @@
-// A net/http service with SQLite in its own process (github.com/mattn/go-sqlite3), whose statements carry the number of the
-// request they are made for.
+// A net/http service with SQLite in its own process, whose statements carry the number of the request they are made for.
+// DRIVER is `sqlite3` (github.com/mattn/go-sqlite3) or, where it is linked in, `sqlite`; see modernc.go.
 //
 //	/query/ID      rows, on the handler's goroutine
 //	/exec/ID       no rows, without a context
@@ -13,7 +13,6 @@ package main
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -23,13 +22,19 @@ import (
 	_ "github.com/mattn/go-sqlite3"
 )
 
+// What an agent within the process takes for its own; see elastic.go.
+var (
+	openDatabase = sql.Open
+	asked        = func(handler http.Handler) http.Handler { return handler }
+)
+
 type service struct {
 	db             *sql.DB
 	rows, withouts *sql.Stmt
 }
 
 func main() {
-	db, err := sql.Open("sqlite3", "file::memory:")
+	db, err := openDatabase(os.Getenv("DRIVER"), "file::memory:")
 	exitOn(err)
 	// Each connection has a database of its own.
 	db.SetMaxOpenConns(1)
@@ -53,7 +58,7 @@ func main() {
 			fmt.Fprint(answer, "done")
 		})
 	}
-	exitOn(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), nil))
+	exitOn(http.ListenAndServe("127.0.0.1:"+os.Getenv("PORT"), asked(http.DefaultServeMux)))
 }
 
 func (s *service) query(ctx context.Context, id string) error {
@@ -72,8 +77,10 @@ func (s *service) spawn(ctx context.Context, id string) error {
 }
 
 func (s *service) prepared(ctx context.Context, _ string) error {
-	_, err := s.withouts.ExecContext(ctx, "again")
-	return errors.Join(one(s.rows.QueryRowContext(ctx, 1)), err)
+	if _, err := s.withouts.ExecContext(ctx, "again"); err != nil {
+		return err
+	}
+	return one(s.rows.QueryRowContext(ctx, 1))
 }
 
 func (s *service) prepare(ctx context.Context, id string) error {

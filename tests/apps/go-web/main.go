@@ -77,6 +77,7 @@ func main() {
 	mux.HandleFunc("/lazy/{id}", s.answer(s.lazy))
 	mux.HandleFunc("/late/{id}", s.answer(s.late))
 	mux.HandleFunc("/direct/{id}", s.answer(s.pgx))
+	mux.HandleFunc("/hurried/{id}", s.answer(s.hurried))
 	mux.HandleFunc("/deep/{id}", s.answer(s.deep))
 	mux.HandleFunc("/call/{id}", s.answer(s.call))
 	mux.HandleFunc("/call-elsewhere/{id}", s.answer(s.callElsewhere))
@@ -252,6 +253,14 @@ func (s *service) pgx(ctx context.Context, _ *http.Request, id string) error {
 	var name string
 	statement := "SELECT name FROM items WHERE id = " + id
 	return s.direct.QueryRow(ctx, statement, pgx.QueryExecModeSimpleProtocol).Scan(&name)
+}
+
+// hurried asks for what takes longer than it waits.
+func (s *service) hurried(ctx context.Context, _ *http.Request, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err := s.db.ExecContext(ctx, "SELECT pg_sleep(30) LIMIT "+id)
+	return err
 }
 
 // deep has its stack grow under the functions that handle the request, asks, and has it grow and shrink again.

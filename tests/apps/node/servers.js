@@ -1,8 +1,11 @@
-// What `libraries.js` asks: small servers made for the tests, for what cannot be installed here. They keep nothing.
+// What `libraries.js` asks: small servers made for the tests, for what cannot be installed here. They keep nothing. With
+// CERTIFICATE and KEY MongoDB's speaks TLS.
 'use strict';
 
+const { readFileSync } = require('node:fs');
 const http = require('node:http');
 const http2 = require('node:http2');
+const tls = require('node:tls');
 const { BSON } = require('mongodb');
 const { Server } = require('ws');
 const awsServer = require('../node-script/aws_server.js');
@@ -11,9 +14,11 @@ const kafkaServer = require('../node-script/kafka_server.js');
 const elasticsearchServer = require('../node-script/elasticsearch_server.js');
 const mongodbServer = require('../node-script/mongodb_server.js');
 
-const { PORT, MONGODB_PORT, WS_PORT, HTTP2_PORT, ELASTICSEARCH_PORT, AWS_PORT, CASSANDRA_PORT, KAFKA_PORT } = process.env;
+const { PORT, MONGODB_PORT, WS_PORT, HTTP2_PORT, ELASTICSEARCH_PORT, AWS_PORT, CASSANDRA_PORT, KAFKA_PORT, CERTIFICATE, KEY } = process.env;
 
-mongodbServer(BSON || require(require.resolve('bson', { paths: [require.resolve('mongodb')] }))).listen(Number(MONGODB_PORT), '127.0.0.1');
+const mongodb = mongodbServer(BSON || require(require.resolve('bson', { paths: [require.resolve('mongodb')] })));
+const behindTls = () => tls.createServer({ cert: readFileSync(CERTIFICATE), key: readFileSync(KEY) }, (socket) => mongodb.emit('connection', socket));
+(KEY ? behindTls() : mongodb).listen(Number(MONGODB_PORT), '127.0.0.1');
 awsServer([]).listen(Number(AWS_PORT), '127.0.0.1');
 cassandraServer().listen(Number(CASSANDRA_PORT), '127.0.0.1');
 kafkaServer().listen(Number(KAFKA_PORT), '127.0.0.1');

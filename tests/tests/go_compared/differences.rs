@@ -20,6 +20,14 @@ const DEPRECATED: &str = "deprecated; APM Server does without";
 const PREPARED: &str = "the driver prepares what it is to ask, in a call of its own";
 const BEFORE: &str = "prepared before the agent came";
 
+const EARLY: &str = "Elastic's module for fiber tells errors before they are answered, and nothing of their request";
+const WITHIN: &str = "a middleware recovers it: Elastic's agent sees what it makes of it";
+const OLDER_MUX: &str = "of the mux up to Go 1.21, as which this program is built, no patterns are known";
+const OPENED: &str = "the program opened the database by it: what the driver is asked does not show it";
+const RESULT: &str = "the driver's result is not read";
+const NO_CONTEXT: &str = "made without a context, by the goroutine of the request";
+const METADATA: &str = "of what a caller of gRPC sends along the trace alone is read";
+
 /// All that is meant. What is not here fails, and so does what is here and does not occur.
 pub const MEANT: &[Meant] = &[
     meant("", "agent.activation_method", "\"ebpf\"", NONE, "how it comes in"),
@@ -29,6 +37,8 @@ pub const MEANT: &[Meant] = &[
     meant("", "process.title", SOME, SOME, "the whole path, as Elastic's agents in other languages have it"),
     meant("gin: ", "service.framework.*", NONE, SOME, ROUTER),
     meant("echo: ", "service.framework.*", NONE, SOME, ROUTER),
+    meant("fiber: ", "service.framework.*", NONE, SOME, ROUTER),
+    meant("grpc: ", "service.framework.*", NONE, SOME, "one program may serve gRPC and HTTP"),
     meant(
         "metrics",
         "system.process.cgroup.memory.mem.usage.bytes",
@@ -122,6 +132,33 @@ pub const MEANT: &[Meant] = &[
     meant("/errors/2 #3", "message", "\"[EMPTY]\"", SOME, CODE),
     meant("echo: error of /inner/4", "error.exception.message", "\"[EMPTY]\"", SOME, CODE),
     meant("echo: error of /inner/4", "message", "\"[EMPTY]\"", SOME, CODE),
+    meant("fiber: error", "client.ip", SOME, NONE, EARLY),
+    meant("fiber: error", "source.ip", SOME, NONE, EARLY),
+    meant("fiber: error", "url.*", SOME, NONE, EARLY),
+    meant("fiber: error", "http.*", SOME, NONE, EARLY),
+    meant("fiber: error", "http.response.status_code", SOME, "200", EARLY),
+    meant("fiber: error", "transaction.name", SOME, SOME, EARLY),
+    meant("fiber: error of /panic/4", "error.culprit", SOME, SOME, WITHIN),
+    meant("fiber: error of /panic/4", "error.exception.stacktrace.*", SOME, SOME, WITHIN),
+    meant("sqlite: ", "transaction.name", "\"GET unknown route\"", SOME, OLDER_MUX),
+    meant("sqlite: span", "service.target.name", NONE, SOME, OPENED),
+    meant("sqlite: span", "span.db.instance", NONE, SOME, OPENED),
+    meant("sqlite: span", "span.db.rows_affected", NONE, SOME, RESULT),
+    meant("sqlite: span db.sqlite3 `UPDATE items` of /exec/2", "", SOME, NONE, NO_CONTEXT),
+    meant("sqlite: transaction /exec/2", "transaction.span_count.started", SOME, SOME, SPANS),
+    meant("sqlite: error", "error.exception.type", "\"sqlite3\"", "\"Error\"", "as errors of all databases"),
+    meant("sqlite: error", "error.exception.code", "\"1\"", NONE, "SQLite's, which the error has"),
+    meant("sqlite: error", "client.ip", SOME, NONE, REQUEST),
+    meant("sqlite: error", "source.ip", SOME, NONE, REQUEST),
+    meant("sqlite: error", "url.*", SOME, NONE, REQUEST),
+    meant("sqlite: error", "http.*", SOME, NONE, REQUEST),
+    meant("grpc: transaction", "http.request.headers.*", NONE, SOME, METADATA),
+    meant("grpc: transaction", "user_agent.original", NONE, SOME, METADATA),
+    meant("grpc: transaction /shop.Shop/Reserve", "parent.id", NONE, SOME, "nothing can be put into calls over HTTP/2"),
+    meant("grpc: transaction /shop.Shop/Order", "transaction.span_count.started", SOME, SOME, SPANS),
+    meant("grpc: span external.grpc `/shop.Shop/Count` of /shop.Shop/Order", "", SOME, NONE, NO_CONTEXT),
+    meant("grpc: span external.grpc", "http.request.method", "\"POST\"", NONE, WIRE),
+    meant("grpc: error of /shop.Shop/Panic", "", SOME, NONE, "the program recovers it before Elastic's agent sees it"),
     meant("error of /bad", "client.ip", SOME, NONE, REQUEST),
     meant("error of /bad", "source.ip", SOME, NONE, REQUEST),
     meant("error of /bad", "url.*", SOME, NONE, REQUEST),

@@ -56,8 +56,11 @@ const fn script(
     Script { name, app, variable, asked }
 }
 
-/// `URL` stands for another server.
-const SCRIPTS: [Script; 7] = [
+/// The service of gRPC, which asks itself, too.
+const GRPC: &str = "go-grpc";
+
+/// `URL` stands for another server. A service of gRPC is asked for methods, with a word each.
+const SCRIPTS: [Script; 10] = [
     script(
         "pq",
         "go-web",
@@ -86,6 +89,14 @@ const SCRIPTS: [Script; 7] = [
     script("gorilla", "go-routers", ("ROUTER", "gorilla"), &["/users/1", "/api/v1/items/2/x", "/none/3"]),
     script("chi", "go-routers", ("ROUTER", "chi"), &["/users/1", "/api/v1/items/2/x", "/none/3"]),
     script("echo", "go-routers", ("ROUTER", "echo"), &["/users/1", "/errors/2", "/wrapped/3", "/inner/4", "/none/5"]),
+    script("fiber", "go-routers", ("ROUTER", "fiber"), &["/users/1", "/errors/2", "/wrapped/3", "/panic/4", "/none/5"]),
+    script(
+        "sqlite",
+        "go-sqlite",
+        ("DRIVER", "sqlite3"),
+        &["/query/1", "/exec/2", "/spawn/3", "/prepared/4", "/prepare/5", "/missing/6"],
+    ),
+    script("grpc", GRPC, ("WAY", "plain"), &["Order URL", "Fail 5", "Fail 13", "Panic ", "Count 0"]),
 ];
 
 /// What all programs ask, by the variables that say where.
@@ -126,6 +137,12 @@ impl Shop {
         let url = format!("http://127.0.0.1:{}", self.upstream.port());
         for Service { script, program } in services {
             for path in script.asked {
+                if let (GRPC, Some((method, word))) = (script.app, path.split_once(' ')) {
+                    let address = format!("127.0.0.1:{}", program.port());
+                    let mut caller = Command::new(go::compile(GRPC, Build::Fixed)?);
+                    caller.args(["ask", &address, "plain", method, &word.replace("URL", &url)]).output()?;
+                    continue;
+                }
                 // A panic is answered by nothing, or by Elastic's agent.
                 let answer = http::get(program.port(), &path.replace("URL", &url));
                 ensure!(answer.is_ok() || path.starts_with("/panic/"), "{path}: {answer:?}\n{}", program.output());

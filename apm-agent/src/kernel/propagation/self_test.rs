@@ -77,6 +77,28 @@ impl Pair {
     }
 }
 
+/// Shows that a connection which stands can be taken over: what waits to be read on it is not lost, and the next call
+/// carries what it should. Afterwards nothing of it is left in the maps.
+pub fn takes_over(kernel: &mut Kernel) -> bool {
+    let Ok(mut pair) = Pair::open() else { return false };
+    let tried = take_over(kernel, &mut pair);
+    let _ = kernel.carriers.sockets.remove(&pair.inode);
+    kernel.forget_connection(pair.inode);
+    kernel.uncount(&COUNTED);
+    tried.is_some()
+}
+
+fn take_over(kernel: &mut Kernel, pair: &mut Pair) -> Option<()> {
+    pair.theirs.write_all(ANSWER).ok()?;
+    pair.ours.peek(&mut [0]).ok()?;
+    kernel.carriers.sockets.insert(pair.inode, pair.ours.as_fd(), 0).ok()?;
+    kernel.expect_call(pair.inode).ok()?;
+    let arrived = pair.send(CALL, STATE_LINE).ok()?;
+    let mut waiting = vec![0; ANSWER.len()];
+    pair.ours.read_exact(&mut waiting).ok()?;
+    (waiting == ANSWER && arrived.starts_with(b"POST /self-test HTTP/1.1\r\ntraceparent: ")).then_some(())
+}
+
 /// Runs the test; afterwards nothing of it is left in the maps.
 ///
 /// # Errors

@@ -95,6 +95,11 @@ const fn http2(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Http2, place: Place::Entry }
 }
 
+/// Where what a handler leaves behind is seen to, and whether it panicked.
+const fn gave_up(function: &'static str) -> Hook {
+    Hook { function, program: "go_gave_up", part: Part::Http2, place: Place::Call("runtime.gorecover") }
+}
+
 const fn http2_calls(function: &'static str, program: &'static str) -> Hook {
     Hook { function, program, part: Part::Http2Calls, place: Place::Entry }
 }
@@ -188,11 +193,11 @@ pub const HOOKS: &[Hook] = &[
     tls("net/http.(*response).Hijack", "go_hijack"),
     // In `net/http` itself up to Go 1.26, beside it from 1.27 on, and in golang.org/x/net.
     http2("net/http.(*http2responseWriter).handlerDone", "go_http2_handled"),
-    http2("net/http.(*http2serverConn).sendServeMsg", "go_gave_up"),
+    gave_up("net/http.(*http2serverConn).runHandler.func1"),
     http2("net/http/internal/http2.(*responseWriter).handlerDone", "go_http2_handled"),
-    http2("net/http/internal/http2.(*serverConn).sendServeMsg", "go_gave_up"),
+    gave_up("net/http/internal/http2.(*serverConn).runHandler.func1"),
     http2("golang.org/x/net/http2.(*responseWriter).handlerDone", "go_http2_handled"),
-    http2("golang.org/x/net/http2.(*serverConn).sendServeMsg", "go_gave_up"),
+    gave_up("golang.org/x/net/http2.(*serverConn).runHandler.func1"),
     Hook {
         function: "net/http.(*ServeMux).ServeHTTP",
         program: "go_route",

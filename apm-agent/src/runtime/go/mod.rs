@@ -77,7 +77,7 @@ impl Runtime for Go {
 
     fn limits(&self) -> &'static [&'static str] {
         &[
-            "`traceparent` goes into plain HTTP/1 calls of `net/http` on connections opened while the agent watches; into calls over TLS, HTTP/2 and gRPC where the kernel is not locked down (`doctor` says), or with `--propagation=stop-and-write`",
+            "`traceparent` goes into plain HTTP/1 calls of `net/http`, on connections older than the agent from the second call on; into calls over TLS, HTTP/2 and gRPC where the kernel is not locked down (`doctor` says), or with `--propagation=stop-and-write`",
             "a call is linked to its request by its context, or when the request's own goroutine makes it; others are told as transactions of their own, or linked by a guess (`--go-ancestry`)",
         ]
     }
