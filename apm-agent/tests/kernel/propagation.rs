@@ -7,7 +7,10 @@ use std::{
     thread,
 };
 
-use apm_agent::kernel::{Admission, Kernel};
+use apm_agent::{
+    config::Propagation as Ways,
+    kernel::{Admission, Kernel},
+};
 use apm_common::propagation::{CONTINUE, Propagation};
 
 use super::{seen::pattern, stage::Turn};
@@ -21,7 +24,7 @@ fn what_is_sent_arrives_with_and_without_the_programs() {
     let Some(_turn) = Turn::take() else { return };
     let mut kernel = Kernel::load(Admission::default()).expect("it loads");
     assert!(!kernel.carry_for(std::process::id(), 0..u64::MAX).expect("nothing was asked for"));
-    kernel.propagate(Propagation::new([1, 2], 1.0, CONTINUE, "es=s:1"));
+    kernel.propagate(Propagation::new([1, 2], 1.0, CONTINUE, "es=s:1"), Ways::Plain);
     assert!(kernel.carry_for(std::process::id(), 0..u64::MAX).expect("the programs show that they work here"));
     let counted = |kernel: &Kernel| -> u64 {
         let counters = kernel.counters().into_iter();

@@ -72,6 +72,7 @@ pub fn read(record: &[u8], name: impl Fn(u64) -> char) -> Told {
         Event::StatementDone { goroutine } | Event::StatementFailed { goroutine, .. } => Seen::Statement(goroutine),
         Event::Rpc { call, .. } => Seen::GrpcCall(call),
         Event::RpcDone(ended) => Seen::GrpcCall(ended.call),
+        Event::Carrying { call, .. } => Seen::GrpcCall(call),
         Event::ConnectFailed(open) => Seen::Failed(name(open.id), open),
         Event::Unreached { connection, .. } => Seen::Unreached(name(connection)),
         Event::Close { connection } => Seen::Close(name(connection), header.flags),

@@ -71,7 +71,7 @@ fn tests() -> Result<Vec<String>> {
         format!("APM_PATIENCE={PATIENCE}"),
         "APM_BUILT=1".to_owned(),
     ];
-    let run = [place(TEST), "--test-threads=1".to_owned(), "--nocapture".to_owned()];
+    let run = [place(TEST), "--test-threads=1".to_owned(), "calls_".to_owned()];
     Ok(["env".to_owned()].into_iter().chain(variables).chain(run).collect())
 }
 
