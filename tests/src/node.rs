@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{child::Child, place};
+use crate::{child::Child, decoder::Decoder, place};
 
 /// Longest time a scenario may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -28,6 +28,14 @@ impl Major {
     pub fn program(self) -> PathBuf {
         place::node().join(format!("majors/node_modules/v{}/bin/node", self.0))
     }
+}
+
+/// Has Elastic's own agent in a program from its beginning, which looks for no cloud and sends to this decoder. Its options
+/// are for node, so they come before the program's script.
+pub fn with_elastic(command: &mut Command, decoder: &Decoder) {
+    command.arg("--require").arg(place::node().join("elastic/node_modules/elastic-apm-node/start.js"));
+    command.env("ELASTIC_APM_SERVER_URL", decoder.url());
+    command.env("ELASTIC_APM_CLOUD_PROVIDER", "none").env("ELASTIC_APM_CENTRAL_CONFIG", "false");
 }
 
 /// A set of libraries.
