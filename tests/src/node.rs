@@ -24,6 +24,18 @@ impl Major {
     /// Every major that is supported.
     pub const ALL: [Major; 5] = [Major(18), Major(20), Major(22), Major(24), Major(26)];
 
+    /// Majors that are tried, each with a set of libraries: an old one with old libraries and a new one with new ones. With
+    /// `APM_NODE_MAJORS=all` every one with every set that runs in it.
+    pub fn tried() -> Vec<(Major, Libraries)> {
+        if std::env::var_os("APM_NODE_MAJORS").is_none_or(|wanted| wanted != "all") {
+            return vec![(Major(18), Libraries::Older), (Major(24), Libraries::Newer)];
+        }
+        let sets = [(18, Libraries::Older), (20, Libraries::Newer), (22, Libraries::Newest)];
+        let since =
+            |(least, set)| Major::ALL.into_iter().filter(move |major| major.0 >= least).map(move |major| (major, set));
+        sets.into_iter().flat_map(since).collect()
+    }
+
     /// Its program.
     pub fn program(self) -> PathBuf {
         place::node().join(format!("majors/node_modules/v{}/bin/node", self.0))
@@ -57,6 +69,15 @@ impl Libraries {
     /// Where `require` finds them.
     pub fn modules(self) -> PathBuf {
         self.folder().join("node_modules")
+    }
+
+    /// Where it finds all it needs (`NODE_PATH`): of the newest there are few, beside the newer ones.
+    pub fn search_path(self) -> String {
+        let folders = match self {
+            Libraries::Newest => vec![self, Libraries::Newer],
+            _ => vec![self],
+        };
+        folders.iter().map(|set| set.modules().display().to_string()).collect::<Vec<_>>().join(":")
     }
 
     /// Are they the majors before the newest?

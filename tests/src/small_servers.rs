@@ -29,7 +29,7 @@ impl SmallServers {
     pub fn start(major: Major, libraries: Libraries) -> Result<Self> {
         let ports: Vec<_> = VARIABLES.into_iter().map(|name| Ok((name, http::free_port()?))).collect::<Result<_>>()?;
         let mut command = Command::new(major.program());
-        command.arg(place::app("node/servers.js")).env("NODE_PATH", libraries.modules());
+        command.arg(place::app("node/servers.js")).env("NODE_PATH", libraries.search_path());
         command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
         Ok(Self { ports, _program: Program::listening("servers.js", command)? })
     }

@@ -10,6 +10,7 @@ use apm_tests::{
     documents::Documents,
     express, http,
     mariadb::{self, MariaDb},
+    memcached::{self, Memcached},
     node::{self, Libraries, Major},
     place,
     postgres::{DEBIAN_FOLDER, Postgres},
@@ -25,8 +26,13 @@ use self::differences::MEANT;
 
 mod differences;
 
-const NEEDS: &[Need] =
-    &[Need::NodeMajors, Need::File(DEBIAN_FOLDER), Need::File(mariadb::PROGRAM), Need::Program(redis::PROGRAM)];
+const NEEDS: &[Need] = &[
+    Need::NodeMajors,
+    Need::File(DEBIAN_FOLDER),
+    Need::File(mariadb::PROGRAM),
+    Need::Program(redis::PROGRAM),
+    Need::Program(memcached::PROGRAM),
+];
 
 /// Elastic's agent knows no newer libraries than these.
 const LIBRARIES: Libraries = Libraries::Older;
@@ -76,6 +82,8 @@ const SCRIPTS: [Script; 4] = [
             ("PORT", "/ask/mongodb", 200),
             ("PORT", "/ask/elasticsearch", 200),
             ("PORT", "/ask/tedious", 200),
+            ("PORT", "/ask/mysql", 200),
+            ("PORT", "/ask/memcached", 200),
             ("PORT", "/ask/ws", 200),
             ("PORT", "/ask/http2", 200),
             ("PORT", "/throw", 500),
@@ -101,23 +109,24 @@ const SCRIPTS: [Script; 4] = [
 /// What all programs ask, by the variables that say where.
 struct Shop {
     variables: Vec<(&'static str, String)>,
-    _servers: (Postgres, MariaDb, Redis, SqlServer, SmallServers),
+    _servers: (Postgres, MariaDb, Redis, Memcached, SqlServer, SmallServers),
 }
 
 impl Shop {
     fn open() -> Result<Self> {
-        let (postgres, maria, redis, tds) =
-            (Postgres::start()?, MariaDb::start()?, Redis::start()?, SqlServer::start()?);
+        let (postgres, maria, redis, memcached, tds) =
+            (Postgres::start()?, MariaDb::start()?, Redis::start()?, Memcached::start()?, SqlServer::start()?);
         let mut variables = vec![
             ("DATABASE_URL", format!("postgres://postgres@127.0.0.1:{}/postgres", postgres.port())),
             ("MYSQL_PORT", maria.port().to_string()),
             ("REDIS_PORT", redis.port().to_string()),
             ("TDS_PORT", tds.port().to_string()),
+            ("MEMCACHED_PORT", memcached.port().to_string()),
             ("NODE_PATH", LIBRARIES.modules().display().to_string()),
         ];
         let small = SmallServers::start(Major(24), LIBRARIES)?;
         variables.extend(small.ports().iter().map(|(name, port)| (*name, port.to_string())));
-        Ok(Self { variables, _servers: (postgres, maria, redis, tds, small) })
+        Ok(Self { variables, _servers: (postgres, maria, redis, memcached, tds, small) })
     }
 
     /// Starts all programs, with Elastic's agent in them if there is a decoder that it is to send to.

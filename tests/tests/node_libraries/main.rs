@@ -1,5 +1,5 @@
-//! What is sent of the calls of further libraries of Node.js, decoded by Elastic's own decoder: names, types and
-//! destinations as Elastic's agent has them.
+//! What is sent of the requests and calls of further libraries of Node.js, decoded by Elastic's own decoder: names, types
+//! and destinations as Elastic's agent has them. `APM_NODE_MAJORS=all` has every major and set of libraries tried.
 
 use std::process::Command;
 
@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, ensure};
 use apm_tests::{
     documents::{Documents, field, text},
     express, http,
+    mariadb::{self, MariaDb},
+    memcached::{self, Memcached},
     node::{Libraries, Major},
     place,
     programs::Program,
@@ -17,8 +19,11 @@ use apm_tests::{
 };
 use serde_json::Value;
 
-/// Old libraries in an old major, and new ones in a new one; the script alone is tested in all (`node_script`).
-const SETS: [(Major, Libraries); 2] = [(Major(18), Libraries::Older), (Major(24), Libraries::Newer)];
+use self::frameworks::Frameworks;
+
+mod frameworks;
+
+const NEEDS: &[Need] = &[Need::NodeMajors, Need::File(mariadb::PROGRAM), Need::Program(memcached::PROGRAM)];
 
 /// What a call has to be.
 struct Expected {
@@ -32,24 +37,25 @@ struct Expected {
 }
 
 #[test]
-fn calls_are_what_elastic_s_agent_makes_of_them() -> Result<()> {
-    for (major, libraries) in SETS {
-        let Some(_turn) = Turn::take(&[Need::NodeMajors]) else { return Ok(()) };
-        calls(major, libraries).with_context(|| format!("on Node.js {}", major.0))?;
+fn requests_and_calls_are_what_elastic_s_agent_makes_of_them() -> Result<()> {
+    for (major, libraries) in Major::tried() {
+        let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
+        let told = || requests_and_calls(major, libraries);
+        told().with_context(|| format!("on Node.js {} with {libraries:?} libraries", major.0))?;
     }
     Ok(())
 }
 
-fn calls(major: Major, libraries: Libraries) -> Result<()> {
-    let sql_server = SqlServer::start()?;
+fn requests_and_calls(major: Major, libraries: Libraries) -> Result<()> {
+    let stores = (SqlServer::start()?, MariaDb::start()?, Memcached::start()?);
     let servers = SmallServers::start(major, libraries)?;
-    let mut command = Command::new(major.program());
-    command.arg(place::app("node/libraries.js")).env("NODE_PATH", libraries.modules());
-    command.envs(servers.ports().iter().map(|(name, port)| (name, port.to_string())));
-    command.env("TDS_PORT", sql_server.port().to_string());
-    let program = Program::listening("libraries.js", command)?;
-    let mut watch = Watch::process(program.pid())?;
-    express::listens(watch.agent(), 1)?;
+    let mut ports = servers.ports().to_vec();
+    ports.extend([("TDS_PORT", stores.0.port()), ("MYSQL_PORT", stores.1.port()), ("MEMCACHED_PORT", stores.2.port())]);
+    let program = service("node/libraries.js", major, libraries, &ports)?;
+    let frameworks = Frameworks::start(major, libraries)?;
+    let pids = [program.pid(), frameworks.pid()].map(|pid| pid.to_string());
+    let mut watch = Watch::start(&["--pid", &pids[0], "--pid", &pids[1]])?;
+    express::listens(watch.agent(), 2)?;
     let expected = expected(servers.port("HTTP2_PORT")?);
     for Expected { library, .. } in &expected {
         let answer = http::get(program.port(), &format!("/ask/{library}"))?;
@@ -57,6 +63,7 @@ fn calls(major: Major, libraries: Libraries) -> Result<()> {
     }
     ensure!(http::get(program.port(), "/apollo")?.status == 200, "{}", program.output());
     ensure!(http::get(program.port(), "/throw")?.status == 500, "{}", program.output());
+    frameworks.converse()?;
     let documents = watch.finish()?.documents;
     for expected in &expected {
         call(&documents, expected).with_context(|| documents.summary())?;
@@ -65,14 +72,30 @@ fn calls(major: Major, libraries: Libraries) -> Result<()> {
     let named = named.with_context(|| documents.summary())?;
     ensure!(text(named, "transaction.name") == "total" && text(named, "transaction.type") == "graphql", "{named}");
     received(&documents)?;
-    let thrown = documents.request("/throw")?;
-    ensure!(text(thrown, "transaction.name") == "GET /throw", "{thrown}");
-    let error = documents.errors().find(|error| text(error, "transaction.id") == text(thrown, "transaction.id"));
-    ensure!(error.is_some_and(|error| error.to_string().contains("thrown on purpose")), "{error:?}");
+    thrown(&documents, "/throw", "GET /throw")?;
+    frameworks.check(&documents)
+}
+
+/// A program that listens, with the ports of what it asks.
+fn service(app: &str, major: Major, libraries: Libraries, ports: &[(&str, u16)]) -> Result<Program> {
+    let mut command = Command::new(major.program());
+    command.arg(place::app(app)).env("NODE_PATH", libraries.search_path());
+    command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
+    Program::listening(app, command)
+}
+
+/// The request for a path has this name, and an error.
+fn thrown(documents: &Documents, path: &str, name: &str) -> Result<()> {
+    let request = documents.request(path)?;
+    ensure!(text(request, "transaction.name") == name, "{request}");
+    let mut errors =
+        documents.errors().filter(|error| text(error, "transaction.id") == text(request, "transaction.id"));
+    let error = errors.next().with_context(|| documents.summary())?;
+    ensure!(error.to_string().contains("thrown on purpose") && errors.next().is_none(), "{error}");
     Ok(())
 }
 
-fn expected(http2_port: u16) -> [Expected; 12] {
+fn expected(http2_port: u16) -> [Expected; 14] {
     let http2 = format!("127.0.0.1:{http2_port}");
     [
         Expected {
@@ -95,6 +118,20 @@ fn expected(http2_port: u16) -> [Expected; 12] {
             name: "SELECT FROM items".into(),
             target: ["mssql".into(), "shop".into()],
             resource: "mssql/shop".into(),
+        },
+        Expected {
+            library: "mysql",
+            kind: ["db", "mysql", "query"],
+            name: "SELECT FROM items".into(),
+            target: ["mysql".into(), "shop".into()],
+            resource: "mysql/shop".into(),
+        },
+        Expected {
+            library: "memcached",
+            kind: ["db", "memcached", "get"],
+            name: "memcached.get".into(),
+            target: ["memcached".into(), String::new()],
+            resource: "memcached".into(),
         },
         Expected {
             library: "ws",
