@@ -9,7 +9,7 @@ use apm_tests::{
     express, go, http,
     links::Links,
     mariadb::{self, MariaDb},
-    node::{Libraries, Major},
+    node::Major,
     postgres::complete,
     programs::Program,
     turn::{Need, Turn},

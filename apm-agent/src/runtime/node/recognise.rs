@@ -19,7 +19,7 @@ const WITH_VALUE: [&str; 9] =
     ["-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions", "--env-file", "--title"];
 
 /// Folders climbed at most in search of `package.json`.
-const CLIMB: usize = 32;
+pub(super) const CLIMB: usize = 32;
 
 impl Runtime for NodeJs {
     fn name(&self) -> &'static str {
@@ -81,7 +81,7 @@ fn unscoped(name: &str) -> String {
 }
 
 /// The main script, absolute.
-fn script(subject: &Subject) -> Option<PathBuf> {
+pub(super) fn script(subject: &Subject) -> Option<PathBuf> {
     let mut words = subject.arguments.iter().skip(1);
     while let Some(word) = words.next() {
         if WITH_VALUE.contains(&word.as_str()) {
