@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use apm_agent::bridge::{Context, RequestFacts};
+use apm_agent::bridge::RequestFacts;
 use apm_tests::tls::Certificate;
 
 const NEEDS: &[Need] = &[Need::NodeMajors, Need::Program("openssl")];
