@@ -5,7 +5,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use super::{
-    recognise::{CLIMB, script},
+    recognise::{CLIMB, package_of, script},
     script::{Known, known},
 };
 use crate::runtime::Subject;
@@ -61,6 +61,22 @@ pub fn installed(subject: &Subject, off: &[String]) -> Option<Vec<Installed>> {
     let known = known();
     let one = |library: &(&'static str, &'static str, &[&str])| places.library(library, &known, off);
     Some(LIBRARIES.iter().filter_map(one).collect())
+}
+
+/// Frameworks by their packages, as Elastic's agent calls them.
+const FRAMEWORKS: [(&str, &str); 5] =
+    [("express", "express"), ("fastify", "fastify"), ("koa", "koa"), ("@hapi/hapi", "hapi"), ("restify", "restify")];
+
+/// The framework that the program's own package depends on, and its version; `None` also if there are several.
+pub(super) fn framework(subject: &Subject) -> Option<(String, String)> {
+    let main = script(subject)?;
+    let (_, about) = package_of(subject, &main)?;
+    let depends = |package: &str| about.get("dependencies").is_some_and(|all| all.get(package).is_some());
+    let mut used = FRAMEWORKS.iter().filter(|(package, _)| depends(package));
+    let ((package, name), None) = (used.next()?, used.next()) else { return None };
+    let places = Places { subject, main: main.parent()?.to_owned(), others: node_path(subject) };
+    let installed = places.package(package, &places.main).filter(|installed| installed.major().is_some())?;
+    Some(((*name).to_owned(), installed.version))
 }
 
 /// Folders of modules that are named by the environment.
@@ -184,13 +200,17 @@ mod tests {
         fs::write(folder.join("package.json"), format!(r#"{{"name":"x","version":"{version}"}}"#)).unwrap();
     }
 
-    fn found(folder: &Path, variables: &str, off: &[&str]) -> Vec<String> {
+    fn subject(folder: &Path, variables: &str) -> Subject<'static> {
         let mut subject = Subject::of_binary(Path::new("/proc/self/exe")).unwrap();
         subject.arguments = vec!["node".into(), folder.join("service/main.js").display().to_string()];
         subject.environ = Environ::parse(variables.as_bytes());
+        subject
+    }
+
+    fn found(folder: &Path, variables: &str, off: &[&str]) -> Vec<String> {
         let off: Vec<String> = off.iter().map(ToString::to_string).collect();
         let line = |library: Installed| format!("{} | {:?}", library.packages.join(", "), library.left_alone);
-        installed(&subject, &off).unwrap().into_iter().map(line).collect()
+        installed(&subject(folder, variables), &off).unwrap().into_iter().map(line).collect()
     }
 
     #[test]
@@ -224,6 +244,21 @@ mod tests {
                 "ws 99.0.0-rc.1 | Some(\"too new, known up to 8\")",
             ]
         );
+    }
+
+    #[test]
+    fn the_framework_is_the_one_the_program_depends_on() {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), "@hapi/hapi", "21.4.10");
+        put(folder.path(), "express", "4.21.2");
+        let of = |dependencies: &str| {
+            fs::write(folder.path().join("package.json"), format!(r#"{{"dependencies":{dependencies}}}"#)).unwrap();
+            framework(&subject(folder.path(), ""))
+        };
+        assert_eq!(of(r#"{"@hapi/hapi":"^21"}"#), Some(("hapi".into(), "21.4.10".into())));
+        for none in [r#"{"@hapi/hapi":"^21","express":"*"}"#, r#"{"koa":"3"}"#, "{}", "7", "[\"express\"]"] {
+            assert_eq!(of(none), None, "{none}");
+        }
     }
 
     #[test]

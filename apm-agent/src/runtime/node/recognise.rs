@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::installed::framework;
 use crate::{
     binary::Binary,
     runtime::{Detected, Named, Runtime, Subject, is_version},
@@ -60,6 +61,10 @@ impl Runtime for NodeJs {
         Some(subject.environ.get("NODE_ENV").unwrap_or("development").to_string())
     }
 
+    fn framework(&self, subject: &Subject) -> Option<(String, String)> {
+        framework(subject)
+    }
+
     fn limits(&self) -> &'static [&'static str] {
         &[
             "what the script in the process does not tell (`node_bridge`) comes from the wire alone: where it is refused there are no parents, routes and exceptions, and nothing of what TLS hides",
@@ -101,7 +106,7 @@ pub(super) fn script(subject: &Subject) -> Option<PathBuf> {
 }
 
 /// The nearest `package.json`, in the script's folder or above.
-fn package_of(subject: &Subject, start: &Path) -> Option<(PathBuf, serde_json::Value)> {
+pub(super) fn package_of(subject: &Subject, start: &Path) -> Option<(PathBuf, serde_json::Value)> {
     start.ancestors().take(CLIMB).find_map(|folder| {
         let path = folder.join("package.json");
         let package = serde_json::from_str(&subject.text(&path)?).ok()?;
