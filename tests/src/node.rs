@@ -27,7 +27,7 @@ impl Major {
     /// Majors that are tried, each with a set of libraries: an old one with old libraries and a new one with new ones. With
     /// `APM_NODE_MAJORS=all` every one with every set that runs in it.
     pub fn tried() -> Vec<(Major, Libraries)> {
-        if !all_are_wanted() {
+        if std::env::var_os("APM_NODE_MAJORS").is_none_or(|wanted| wanted != "all") {
             return vec![(Major(18), Libraries::Older), (Major(24), Libraries::Newer)];
         }
         let sets = [(18, Libraries::Older), (20, Libraries::Newer), (22, Libraries::Newest)];
@@ -40,11 +40,6 @@ impl Major {
     pub fn program(self) -> PathBuf {
         place::node().join(format!("majors/node_modules/v{}/bin/node", self.0))
     }
-}
-
-/// `APM_NODE_MAJORS=all`: tests that have one major or two have all.
-pub fn all_are_wanted() -> bool {
-    std::env::var_os("APM_NODE_MAJORS").is_some_and(|wanted| wanted == "all")
 }
 
 /// Has Elastic's own agent in a program from its beginning, which looks for no cloud and sends to this decoder. Its options

@@ -5,7 +5,7 @@ use apm_tests::{
     databases::{self, Language},
     documents::{Documents, number, text},
     express, go, http,
-    node::{Libraries, Major},
+    node::Major,
     programs::Program,
     redis::{self, Redis},
     turn::{Need, Turn},
