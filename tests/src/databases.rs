@@ -53,7 +53,7 @@ pub fn start(language: Language, ports: &[(&str, u16)]) -> Result<Program> {
         }
         Language::Node(major, libraries) => {
             let mut command = Command::new(major.program());
-            command.arg(place::app("node/databases.js")).env("NODE_PATH", libraries.modules());
+            command.arg(place::app("node/databases.js")).env("NODE_PATH", libraries.search_path());
             command
         }
         Language::Go => Command::new(compile()?),

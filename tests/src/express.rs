@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::{
     agent::Agent,
     decoder::Decoder,
-    node::{Libraries, Major, bundle_into},
+    node::{self, Libraries, Major, bundle_into},
     place,
     postgres::Postgres,
     programs::Program,
@@ -35,7 +35,8 @@ pub fn start(major: Major, database: &Postgres) -> Result<Program> {
 /// # Errors
 /// If it does not start.
 pub fn start_with(major: Major, database: &Postgres, options: &[&str], variables: &[(&str, &str)]) -> Result<Program> {
-    let mut command = command(major, options, "web.js", database);
+    let mut command = Command::new(major.program());
+    serve(command.args(options), "web.js", database);
     command.envs(variables.iter().copied());
     Program::listening(&format!("Node.js {}", major.0), command)
 }
@@ -90,23 +91,18 @@ pub fn start_shop(
     stores: (&Postgres, &Redis),
     elastic: Option<&Decoder>,
 ) -> Result<Program> {
-    let module = place::node().join("elastic/node_modules/elastic-apm-node/start.js").display().to_string();
-    let options: &[&str] = if elastic.is_some() { &["--require", &module] } else { &[] };
-    let mut command = command(major, options, "shop.js", stores.0);
-    command.env("REDISPORT", stores.1.port().to_string()).env("NODE_ENV", "production");
-    if let Some(server) = elastic {
-        command.env("ELASTIC_APM_SERVER_URL", server.url());
-        command.env("ELASTIC_APM_CLOUD_PROVIDER", "none").env("ELASTIC_APM_CENTRAL_CONFIG", "false");
+    let mut command = Command::new(major.program());
+    if let Some(decoder) = elastic {
+        node::with_elastic(&mut command, decoder);
     }
+    serve(&mut command, "shop.js", stores.0);
+    command.env("REDISPORT", stores.1.port().to_string()).env("NODE_ENV", "production");
     Program::listening_behind(prefix, &format!("Node.js {}", major.0), command)
 }
 
-fn command(major: Major, options: &[&str], service: &str, database: &Postgres) -> Command {
-    let mut command = Command::new(major.program());
-    command.args(options).arg(place::app("node").join(service));
-    command.env("NODE_PATH", Libraries::Older.modules());
+fn serve(command: &mut Command, service: &str, database: &Postgres) {
+    command.arg(place::app("node").join(service)).env("NODE_PATH", Libraries::Older.modules());
     command.env("DATABASE_URL", format!("postgres://postgres@127.0.0.1:{}/postgres", database.port()));
-    command
 }
 
 /// Waits until the agent's script has come into so many processes since the agent began.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{child::Child, place};
+use crate::{child::Child, decoder::Decoder, place};
 
 /// Longest time a scenario may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -24,10 +24,30 @@ impl Major {
     /// Every major that is supported.
     pub const ALL: [Major; 5] = [Major(18), Major(20), Major(22), Major(24), Major(26)];
 
+    /// Majors that are tried, each with a set of libraries: an old one with old libraries and a new one with new ones. With
+    /// `APM_NODE_MAJORS=all` every one with every set that runs in it.
+    pub fn tried() -> Vec<(Major, Libraries)> {
+        if std::env::var_os("APM_NODE_MAJORS").is_none_or(|wanted| wanted != "all") {
+            return vec![(Major(18), Libraries::Older), (Major(24), Libraries::Newer)];
+        }
+        let sets = [(18, Libraries::Older), (20, Libraries::Newer), (22, Libraries::Newest)];
+        let since =
+            |(least, set)| Major::ALL.into_iter().filter(move |major| major.0 >= least).map(move |major| (major, set));
+        sets.into_iter().flat_map(since).collect()
+    }
+
     /// Its program.
     pub fn program(self) -> PathBuf {
         place::node().join(format!("majors/node_modules/v{}/bin/node", self.0))
     }
+}
+
+/// Has Elastic's own agent in a program from its beginning, which looks for no cloud and sends to this decoder. Its options
+/// are for node, so they come before the program's script.
+pub fn with_elastic(command: &mut Command, decoder: &Decoder) {
+    command.arg("--require").arg(place::node().join("elastic/node_modules/elastic-apm-node/start.js"));
+    command.env("ELASTIC_APM_SERVER_URL", decoder.url());
+    command.env("ELASTIC_APM_CLOUD_PROVIDER", "none").env("ELASTIC_APM_CENTRAL_CONFIG", "false");
 }
 
 /// A set of libraries.
@@ -49,6 +69,15 @@ impl Libraries {
     /// Where `require` finds them.
     pub fn modules(self) -> PathBuf {
         self.folder().join("node_modules")
+    }
+
+    /// Where it finds all it needs (`NODE_PATH`): of the newest there are few, beside the newer ones.
+    pub fn search_path(self) -> String {
+        let folders = match self {
+            Libraries::Newest => vec![self, Libraries::Newer],
+            _ => vec![self],
+        };
+        folders.iter().map(|set| set.modules().display().to_string()).collect::<Vec<_>>().join(":")
     }
 
     /// Are they the majors before the newest?

@@ -42,7 +42,8 @@ impl SmallServers {
     fn run(major: Major, libraries: Libraries, files: &[(&str, PathBuf)]) -> Result<Self> {
         let ports: Vec<_> = VARIABLES.into_iter().map(|name| Ok((name, http::free_port()?))).collect::<Result<_>>()?;
         let mut command = Command::new(major.program());
-        command.arg(place::app("node/servers.js")).env("NODE_PATH", libraries.modules()).envs(files.iter().cloned());
+        command.arg(place::app("node/servers.js")).env("NODE_PATH", libraries.search_path());
+        command.envs(files.iter().cloned());
         command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
         Ok(Self { ports, _program: Program::listening("servers.js", command)? })
     }

@@ -9,7 +9,7 @@ use apm_tests::{
     express, go, http,
     links::Links,
     mariadb::{self, MariaDb},
-    node::{Libraries, Major},
+    node::Major,
     postgres::complete,
     programs::Program,
     turn::{Need, Turn},
@@ -119,7 +119,7 @@ fn calls_of_python_threads_hang_on_their_requests() -> Result<()> {
 /// What the script in the process tells and what the wire shows is one span.
 #[test]
 fn calls_of_node_are_told_once() -> Result<()> {
-    for (major, libraries) in [(Major(18), Libraries::Older), (Major(24), Libraries::Newer)] {
+    for (major, libraries) in Major::tried() {
         let language = Language::Node(major, libraries);
         let Some(_turn) = turn(language) else { return Ok(()) };
         let database = MariaDb::start()?;

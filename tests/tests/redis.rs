@@ -5,7 +5,7 @@ use apm_tests::{
     databases::{self, Language},
     documents::{Documents, number, text},
     express, go, http,
-    node::{Libraries, Major},
+    node::Major,
     programs::Program,
     redis::{self, Redis},
     turn::{Need, Turn},
@@ -84,7 +84,7 @@ fn calls_of_python_threads_hang_on_their_requests() -> Result<()> {
 /// What the script in the process tells and what the wire shows is one span.
 #[test]
 fn calls_of_node_are_told_once() -> Result<()> {
-    for (major, libraries) in [(Major(18), Libraries::Older), (Major(24), Libraries::Newer)] {
+    for (major, libraries) in Major::tried() {
         let language = Language::Node(major, libraries);
         let Some(_turn) = turn(language) else { return Ok(()) };
         let server = Redis::start()?;

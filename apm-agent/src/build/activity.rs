@@ -12,6 +12,7 @@ use super::{
     destination::{self, Called},
     naming,
     rules::Rules,
+    sql,
     truncation::{LONG_FIELD, truncate},
     url,
 };
@@ -47,6 +48,25 @@ pub fn is_more_than_http(ended: &SpanEnded) -> bool {
 /// The name that the run time's Elastic agent gives a call, where it is not the one that the wire's would have.
 pub fn own_name(ended: &SpanEnded) -> Option<&str> {
     node::own_name(ended)
+}
+
+/// What the wire does not show of a statement on a connection older than the agent is as the run time says: the database,
+/// its user, and the text of what was prepared before.
+pub fn complete(span: &mut Span, ended: &SpanEnded) {
+    let Some(db) = span.db.as_mut().filter(|db| db.kind == "sql") else { return };
+    let attributes = Attributes(&ended.attributes);
+    db.user = db.user.take().or_else(|| attributes.db_user().map(str::to_owned));
+    if db.instance.is_none() {
+        db.instance = attributes.db_instance(&span.subtype).map(str::to_owned);
+        let called = Called::Database(db.instance.as_deref());
+        span.destination.target = destination::service_target("db", &span.subtype, called);
+    }
+    if db.statement.is_none()
+        && let Some(text) = attributes.statement()
+    {
+        db.statement = Some(truncate(text, LONG_FIELD).into_owned());
+        span.name = Some(sql::signature(text)).filter(|name| !name.is_empty()).unwrap_or_else(|| name(ended));
+    }
 }
 
 /// The span as a transaction. `sample_rate` is that of its trace.

@@ -13,10 +13,11 @@ use crate::{
     metadata::{Described, ServiceInstance},
     process::{Proc, Process},
     report::hooks::{HOOKS, Hook, TAX},
-    runtime::{self, Detected, Subject},
+    runtime::{self, Detected, Subject, node::Installed},
 };
 
 mod go;
+mod node;
 
 pub(super) fn command(loaded: &Loaded, matches: &ArgMatches) -> Result<ExitCode, Failure> {
     let subject = matches
@@ -53,6 +54,7 @@ struct Inspection {
     listening_ports: Vec<u16>,
     other_agents: Vec<String>,
     go: Option<GoProgram>,
+    node_libraries: Option<Vec<Installed>>,
     bridge: Option<String>,
     hooks: &'static [Hook],
     tax: &'static str,
@@ -83,6 +85,9 @@ fn inspect_process(process: &Process, loaded: &Loaded) -> Result<Inspection, Fai
         let is_on = bridge.is_on(&loaded.settings.bridges);
         if is_on { bridge.outlook(process) } else { "none: it is switched off".into() }
     });
+    if found.detected.agent_name == runtime::node::AGENT_NAME {
+        found.node_libraries = runtime::node::installed(&subject, &loaded.settings.bridges.left_alone);
+    }
     let Described { instance, name_source, .. } = described;
     found.service_name = Some(instance.name.clone());
     found.service_name_source = Some(name_source);
@@ -114,6 +119,7 @@ fn inspection(subject: &Subject) -> Inspection {
         listening_ports: Vec::new(),
         other_agents: runtime::agents::present(subject),
         go: go::read(binary),
+        node_libraries: None,
         bridge: None,
         hooks: HOOKS,
         tax: TAX,
@@ -180,6 +186,7 @@ impl Inspection {
         }
         lines.push(format!("  {}", self.tax));
         lines.extend(self.go.iter().flat_map(GoProgram::lines));
+        lines.extend(self.node_libraries.iter().flat_map(|libraries| node::lines(libraries)));
         if !self.limits.is_empty() {
             lines.push("\nWhat cannot be seen:".to_string());
             lines.extend(self.limits.iter().map(|limit| format!("  {limit}")));

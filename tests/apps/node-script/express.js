@@ -26,13 +26,15 @@ module.exports = async ({ load, attachFor, listen, get }) => {
   app.get('/boom/sync', () => { throw new TypeError('sync') })
   app.get('/boom/next', (request, response, next) => setTimeout(() => next(new RangeError('next')), 1))
   app.get('/boom/handled', (request, response, next) => next(Object.assign(new Error('handled'), { code: 'E_SHOP' })))
+  const kept = new Error('again')
+  app.get('/boom/again/:time', (request, response, next) => next(kept))
   app.use('/boom/handled', (error, request, response, next) => response.status(418).end(error.message))
   app.use((error, request, response, next) => { response.status(500).end('sorry') })
   const port = await listen(http.createServer(app))
   const ask = async () => {
     const statuses = {}
     for (const target of ['/', '/items/7', '/files/12', '/static/run.js', '/static/none.js', '/shops/a/', '/shops/orders/orders/9',
-      '/shops/a/passed', '/other/b/orders/9', '/admin/users/root', '/health/deep', '/twice', '/boom/sync', '/boom/next', '/boom/handled', '/none']) {
+      '/shops/a/passed', '/other/b/orders/9', '/admin/users/root', '/health/deep', '/twice', '/boom/sync', '/boom/next', '/boom/handled', '/boom/again/1', '/boom/again/2', '/none']) {
       statuses[target] = (await get(port, target)).status
     }
     return statuses

@@ -11,10 +11,11 @@
 'use strict';
 
 const hapi = require('@hapi/hapi');
-const Router = require('@koa/router');
+const router = require('@koa/router');
 const fastify = require('fastify');
 const Koa = require('koa');
 
+const Router = router.default || router;
 const { PORT, KOA_PORT, HAPI_PORT } = process.env;
 const host = '127.0.0.1';
 
@@ -36,14 +37,14 @@ async function serveFastify(port) {
 
 async function serveKoa(port) {
   const app = new Koa();
-  const router = new Router();
-  router.get('/koa/item/:id', (context) => { context.body = `item ${context.params.id}`; });
-  router.get('/koa/throw', () => {
+  const routes = new Router();
+  routes.get('/koa/item/:id', (context) => { context.body = `item ${context.params.id}`; });
+  routes.get('/koa/throw', () => {
     throw new TypeError('thrown on purpose');
   });
   // Koa would print the stack of what is thrown.
   app.silent = true;
-  app.use(router.routes());
+  app.use(routes.routes());
   await new Promise((resolve) => { app.listen(port, host, resolve); });
 }
 

@@ -1,4 +1,4 @@
-// A restify service with a route for each of further libraries.
+// A restify service with a route for each of many libraries.
 //
 // /ask/:library  asks its server once
 // /apollo        an operation by Apollo Server, which the request is named by
@@ -15,12 +15,15 @@ const { Client } = require('@elastic/elasticsearch');
 const cassandra = require('cassandra-driver');
 const graphql = require('graphql');
 const { Kafka, logLevel } = require('kafkajs');
+const Memcached = require('memcached');
 const { MongoClient } = require('mongodb');
+const mysql = require('mysql');
 const restify = require('restify');
 const { Connection, Request } = require('tedious');
 const WebSocket = require('ws');
 
 const { PORT, MONGODB_PORT, WS_PORT, HTTP2_PORT, ELASTICSEARCH_PORT, TDS_PORT, AWS_PORT, CASSANDRA_PORT, KAFKA_PORT } = process.env;
+const { MYSQL_PORT, MEMCACHED_PORT } = process.env;
 
 const mongodb = new MongoClient(`mongodb://127.0.0.1:${MONGODB_PORT}/?directConnection=true`);
 const socket = new WebSocket(`ws://127.0.0.1:${WS_PORT}`);
@@ -30,6 +33,8 @@ const sql = new Connection({
   authentication: { type: 'default', options: { userName: 'shop', password: 'secret' } },
   options: { port: Number(TDS_PORT), database: 'shop', encrypt: false },
 });
+const maria = mysql.createConnection({ host: '127.0.0.1', port: Number(MYSQL_PORT), user: 'shop', database: 'shop' });
+const memcached = new Memcached(`127.0.0.1:${MEMCACHED_PORT}`);
 const session = http2.connect(`http://127.0.0.1:${HTTP2_PORT}`);
 
 const place = `http://127.0.0.1:${AWS_PORT}`;
@@ -75,6 +80,8 @@ const ways = {
   mongodb: () => mongodb.db('shop').collection('orders').findOne({ _id: 1 }),
   elasticsearch: () => elasticsearch.search({ index: 'shop', query: { match_all: {} } }),
   tedious: () => new Promise((resolve) => { sql.execSql(new Request('SELECT name FROM items WHERE id = 1', resolve)); }),
+  mysql: () => new Promise((resolve) => { maria.query('SELECT name FROM items WHERE id = 1', resolve); }),
+  memcached: () => new Promise((resolve) => { memcached.get('item', resolve); }),
   ws: () => new Promise((resolve) => { socket.send('message', resolve); }),
   http2: () => new Promise((resolve, reject) => {
     session.request({ ':path': '/item/1' }).on('error', reject).on('end', resolve).resume();
@@ -94,6 +101,6 @@ server.get('/throw', async () => {
   throw new TypeError('thrown on purpose');
 });
 
-Promise.all([apollo.start(), connectKafka(), rows.connect(), mongodb.connect(), new Promise((resolve) => { socket.on('open', resolve); }), new Promise((resolve) => { sql.connect(resolve); })]).then(() => {
+Promise.all([apollo.start(), connectKafka(), rows.connect(), mongodb.connect(), new Promise((resolve) => { socket.on('open', resolve); }), new Promise((resolve) => { sql.connect(resolve); }), new Promise((resolve) => { maria.connect(resolve); })]).then(() => {
   server.listen(Number(PORT), '127.0.0.1');
 });

@@ -6,13 +6,7 @@ use apm_tests::compared::{Meant, NONE, SOME, meant};
 pub const MEANT: &[Meant] = &[
     meant("", "agent.activation_method", "\"ebpf\"", "\"preload\"", "how each comes in"),
     meant("", "agent.version", SOME, SOME, "each has its own"),
-    meant(
-        "",
-        "service.framework.*",
-        NONE,
-        SOME,
-        "what a process is, is told when it is found; its frameworks are not known then",
-    ),
+    meant("", "service.framework.*", NONE, SOME, "it is what the program's package depends on, and these have none"),
     meant("", "service.node.name", SOME, SOME, "processes of one service on one host are told apart"),
     meant("transaction", "transaction.span_count.dropped", "0", NONE, "written always, as by Elastic's other agents"),
     meant("transaction", "url.query", SOME, SOME, "without the question mark, as ECS has it"),
@@ -23,7 +17,13 @@ pub const MEANT: &[Meant] = &[
         NONE,
         "older agents read no other; Elastic's agent sends it when it is told to",
     ),
-    meant("span", "span.sync", NONE, SOME, "the wire does not show whether the caller waits"),
+    meant(
+        "span",
+        "span.sync",
+        NONE,
+        SOME,
+        "Elastic's agent says so of what ends in the async id that it began in, also of an awaited query",
+    ),
     meant("span db.postgresql", "span.db.rows_affected", "1", NONE, "the wire shows it"),
     meant(
         "span db.postgresql of /bad",

@@ -10,7 +10,8 @@ use apm_tests::{
     documents::Documents,
     express, http,
     mariadb::{self, MariaDb},
-    node::{Libraries, Major},
+    memcached::{self, Memcached},
+    node::{self, Libraries, Major},
     place,
     postgres::{DEBIAN_FOLDER, Postgres},
     programs::Program,
@@ -25,8 +26,13 @@ use self::differences::MEANT;
 
 mod differences;
 
-const NEEDS: &[Need] =
-    &[Need::NodeMajors, Need::File(DEBIAN_FOLDER), Need::File(mariadb::PROGRAM), Need::Program(redis::PROGRAM)];
+const NEEDS: &[Need] = &[
+    Need::NodeMajors,
+    Need::File(DEBIAN_FOLDER),
+    Need::File(mariadb::PROGRAM),
+    Need::Program(redis::PROGRAM),
+    Need::Program(memcached::PROGRAM),
+];
 
 /// Elastic's agent knows no newer libraries than these.
 const LIBRARIES: Libraries = Libraries::Older;
@@ -76,6 +82,8 @@ const SCRIPTS: [Script; 4] = [
             ("PORT", "/ask/mongodb", 200),
             ("PORT", "/ask/elasticsearch", 200),
             ("PORT", "/ask/tedious", 200),
+            ("PORT", "/ask/mysql", 200),
+            ("PORT", "/ask/memcached", 200),
             ("PORT", "/ask/ws", 200),
             ("PORT", "/ask/http2", 200),
             ("PORT", "/throw", 500),
@@ -101,32 +109,37 @@ const SCRIPTS: [Script; 4] = [
 /// What all programs ask, by the variables that say where.
 struct Shop {
     variables: Vec<(&'static str, String)>,
-    _servers: (Postgres, MariaDb, Redis, SqlServer, SmallServers),
+    _servers: (Postgres, MariaDb, Redis, Memcached, SqlServer, SmallServers),
 }
 
 impl Shop {
     fn open() -> Result<Self> {
-        let (postgres, maria, redis, tds) =
-            (Postgres::start()?, MariaDb::start()?, Redis::start()?, SqlServer::start()?);
+        let (postgres, maria, redis, memcached, tds) =
+            (Postgres::start()?, MariaDb::start()?, Redis::start()?, Memcached::start()?, SqlServer::start()?);
         let mut variables = vec![
             ("DATABASE_URL", format!("postgres://postgres@127.0.0.1:{}/postgres", postgres.port())),
             ("MYSQL_PORT", maria.port().to_string()),
             ("REDIS_PORT", redis.port().to_string()),
             ("TDS_PORT", tds.port().to_string()),
+            ("MEMCACHED_PORT", memcached.port().to_string()),
             ("NODE_PATH", LIBRARIES.modules().display().to_string()),
         ];
         let small = SmallServers::start(Major(24), LIBRARIES)?;
         variables.extend(small.ports().iter().map(|(name, port)| (*name, port.to_string())));
-        Ok(Self { variables, _servers: (postgres, maria, redis, tds, small) })
+        Ok(Self { variables, _servers: (postgres, maria, redis, memcached, tds, small) })
     }
 
-    /// Starts all programs, with these options of node and variables.
-    fn staff(&self, options: &[String], variables: &[(&str, String)]) -> Result<Vec<Service>> {
+    /// Starts all programs, with Elastic's agent in them if there is a decoder that it is to send to.
+    fn staff(&self, elastic: Option<&Decoder>) -> Result<Vec<Service>> {
         let start = |script: &'static Script| {
             let ports = script.ports.iter().map(|name| Ok((*name, http::free_port()?))).collect::<Result<Vec<_>>>()?;
             let mut command = Command::new(script.major.program());
-            command.args(options).arg(place::app(script.app));
-            command.envs(self.variables.iter().cloned()).envs(variables.iter().cloned());
+            // It sends soon. What is compressed depends on time, so nothing is.
+            if let Some(decoder) = elastic {
+                node::with_elastic(&mut command, decoder);
+                command.env("ELASTIC_APM_API_REQUEST_TIME", "1s").env("ELASTIC_APM_SPAN_COMPRESSION_ENABLED", "false");
+            }
+            command.arg(place::app(script.app)).envs(self.variables.iter().cloned());
             command.envs(ports.iter().map(|(name, port)| (name, port.to_string())));
             let program = Program::listening(script.app, command)?;
             Ok(Service { script, ports: [vec![("PORT", program.port())], ports].concat(), program })
@@ -164,26 +177,15 @@ fn converse(services: &[Service]) -> Result<()> {
     services.iter().try_for_each(Service::converse)
 }
 
-/// Elastic's agent in each process from its beginning. It looks for no cloud, and sends soon. What is compressed depends
-/// on time, so nothing is.
 fn elastic(shop: &Shop) -> Result<(Decoder, Vec<Service>)> {
     let decoder = Decoder::start()?;
-    let module = place::node().join("elastic/node_modules/elastic-apm-node/start.js");
-    let options = ["--require".to_owned(), module.display().to_string()];
-    let settings = [
-        ("ELASTIC_APM_SERVER_URL", decoder.url()),
-        ("ELASTIC_APM_CLOUD_PROVIDER", "none".to_owned()),
-        ("ELASTIC_APM_CENTRAL_CONFIG", "false".to_owned()),
-        ("ELASTIC_APM_API_REQUEST_TIME", "1s".to_owned()),
-        ("ELASTIC_APM_SPAN_COMPRESSION_ENABLED", "false".to_owned()),
-    ];
-    let services = shop.staff(&options, &settings)?;
+    let services = shop.staff(Some(&decoder))?;
     converse(&services)?;
     Ok((decoder, services))
 }
 
 fn ours(shop: &Shop) -> Result<(Documents, Vec<Service>)> {
-    let services = shop.staff(&[], &[])?;
+    let services = shop.staff(None)?;
     let pids: Vec<String> = services.iter().map(|service| service.program.pid().to_string()).collect();
     let mut arguments = vec!["--span-compression-enabled=false"];
     arguments.extend(pids.iter().flat_map(|pid| ["--pid", pid.as_str()]));

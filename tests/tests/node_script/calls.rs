@@ -43,6 +43,7 @@ fn http_calls_carry_the_trace() -> Result<()> {
             ensure!(attribute(call, "http.request.method") == method, "{call:?}");
             ensure!(attribute(call, "network.local.port").parse::<u16>().is_ok_and(|port| port > 0), "{call:?}");
             ensure!((1..5_000_000_000).contains(&call.duration), "{call:?}");
+            ensure!(told.is_before(call, request), "{target} was over when it was answered: {call:?}");
         }
         context_is_taken_over(&ran, &told)?;
         own_headers_stay(&ran, &told)?;

@@ -37,9 +37,7 @@ fn mongodb_commands_are_told() -> Result<()> {
         }
         Ok(())
     };
-    on_each(commands)?;
-    // Of version 5 in a bundle nothing is told.
-    on_bundles(|major, libraries| if libraries.are_older() { Ok(()) } else { commands(major, libraries) })?;
+    on_each_and_bundled(commands)?;
     on_newest(commands)
 }
 

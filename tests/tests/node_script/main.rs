@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 use apm_agent::{
-    bridge::{RequestEnded, Route, Said, SpanEnded, Threw},
+    bridge::{Context, RequestEnded, Route, Said, SpanEnded, Threw},
     runtime::node::{
         Telling,
         script::{self, ScriptSettings},
@@ -117,6 +117,13 @@ impl Told {
         let within =
             |span: &&SpanEnded| span.context.trace == context.trace && span.context.parent == Some(context.span);
         Ok(self.spans().filter(within).collect())
+    }
+
+    /// A call was told before the request with this context, which can count it then.
+    fn is_before(&self, call: &SpanEnded, request: Context) -> bool {
+        let at = |is: &dyn Fn(&Said) -> bool| self.0.iter().position(is);
+        let ended = at(&|said| matches!(said, Said::SpanEnded(span) if span.context == call.context));
+        ended < at(&|said| matches!(said, Said::RequestEnded(ended) if ended.context == Some(request)))
     }
 
     /// The errors in the request for this target.

@@ -103,6 +103,11 @@ fn express_errors(told: &Told, bundled: bool) -> Result<()> {
         let in_library = thrown.frames.iter().any(|frame| frame.library);
         ensure!(in_library || bundled || target == "/boom/next", "{:?}", thrown.frames);
     }
-    ensure!(told.errors().count() == 3, "each is told once");
+    // One that is kept and thrown in two requests is told in both.
+    for target in ["/boom/again/1", "/boom/again/2"] {
+        let [threw] = told.errors_in(target)?[..] else { anyhow::bail!("{target}: {:?}", told.errors_in(target)?) };
+        ensure!(threw.thrown.message == "again", "{threw:?}");
+    }
+    ensure!(told.errors().count() == 5, "each is told once");
     Ok(())
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use apm_agent::bridge::{Context, RequestFacts};
+use apm_agent::bridge::RequestFacts;
 use apm_tests::tls::Certificate;
 
 const NEEDS: &[Need] = &[Need::NodeMajors, Need::Program("openssl")];
@@ -122,6 +122,28 @@ fn what_is_off_is_left_alone() -> Result<()> {
         ensure!(told.requests().all(|request| request.context.is_some_and(|context| !context.sampled)));
         Ok(())
     })
+}
+
+/// By its name, and with it nothing else.
+#[test]
+fn each_library_can_be_switched_off() -> Result<()> {
+    if !turn::can_run(NEEDS) {
+        return Ok(());
+    }
+    let mut names: Vec<&str> = script::known().iter().map(|known| known.name).collect();
+    names.extend(["http", "http2", "undici"]);
+    names.dedup();
+    let scenario = with_script("off.js", Major(24), Libraries::Newer)?.variable("NAMES", names.join(" "));
+    let ran = scenario.succeed()?;
+    let patched = |value: &Value| -> Result<Vec<String>> { Ok(serde_json::from_value(value.clone())?) };
+    let all = patched(&ran.result["all"])?;
+    for name in names {
+        let (its, others): (Vec<String>, _) =
+            all.iter().cloned().partition(|label| label.split(' ').next() == Some(name));
+        let without = patched(&ran.result["without"][name])?;
+        ensure!(!its.is_empty() && without == others, "{name} ({its:?}): {without:?}");
+    }
+    Ok(())
 }
 
 /// Streams, requests made around them, and HTTP/1 on the same port: all is told, for the wire shows nothing.

@@ -3,7 +3,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::*;
-use crate::{bridge::Context, config::Capture, correlate::TraceId};
+use crate::{
+    bridge::Context,
+    build::{destination::Addresses, sample, span::from_sql},
+    config::Capture,
+    correlate::TraceId,
+    exchange::{Ending, Http, Payload, Sql},
+};
 
 const FEATURE: &str = include_str!("../../../tests/data/gherkin/otel_bridge.feature");
 
@@ -465,4 +471,23 @@ fn calls_of_node_are_those_of_elastics_agent() {
     assert_eq!(destination::resource("db", &span.destination.target), "elasticsearch");
     assert_eq!(span.http.map(|http| (http.url, http.status)), Some(("http://es:9200/shop/_search".into(), Some(200))));
     assert_eq!(span.db.and_then(|db| db.statement).as_deref(), Some("{}"));
+}
+
+#[test]
+fn what_the_wire_does_not_know_of_a_statement_the_run_time_does() {
+    let told = [("db.namespace", "shop"), ("db.user", "clerk"), ("db.query.text", "SELECT 1 FROM items")];
+    let told = ended(SpanKind::Client, &told);
+    let exchange = sample::exchange(Ending::Complete, Payload::Http(Http::default()));
+    let on_wire = |sql: &Sql| {
+        let nowhere = Place { trace: TraceId(5), id: SpanId(6), parent: None, sample_rate: None };
+        let mut span = from_sql(&exchange, sql, &Addresses::default()).into_span(nowhere, None, 9, 1);
+        complete(&mut span, &told);
+        let db = span.db.unwrap();
+        let texts = [Some(span.name), db.statement, db.instance, db.user, span.destination.target.name];
+        texts.map(Option::unwrap_or_default)
+    };
+    let unknown = Sql { statement: None, database: None, user: None, ..sample::sql("") };
+    assert_eq!(on_wire(&unknown), ["SELECT FROM items", "SELECT 1 FROM items", "shop", "clerk", "shop"]);
+    let known = Sql { database: Some("other".into()), user: Some("boss".into()), ..sample::sql("DELETE FROM items") };
+    assert_eq!(on_wire(&known), ["DELETE FROM items", "DELETE FROM items", "other", "boss", "other"]);
 }

@@ -223,10 +223,6 @@ impl Tracer {
             self.counters.calls_internal += 1;
             return;
         }
-        let own_name = match &known {
-            Known::Span(span) => activity::own_name(span).map(str::to_owned),
-            _ => None,
-        };
         let (context, id) = match &known {
             Known::Announced { call, .. } => {
                 (call.within.map(|within| (within.trace, within.span, within.sampled)), None)
@@ -261,7 +257,10 @@ impl Tracer {
         let place = Place { trace, id, parent: Some(parent), sample_rate };
         let start = self.clock.epoch(exchange.opened.time);
         let mut span = parts.into_span(place, None, start, duration(&exchange));
-        span.name = own_name.unwrap_or(span.name);
+        if let Known::Span(ended) = &known {
+            activity::complete(&mut span, ended);
+            span.name = activity::own_name(ended).map_or(span.name, str::to_owned);
+        }
         // The run time's exception has a stack; the database's words are the same.
         let error = self.exception_in(pid, id).or_else(|| self.database_failure(&exchange));
         self.hold(pid, &instance, parent, Held { span, propagated, error });

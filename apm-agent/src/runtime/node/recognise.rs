@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::installed::framework;
 use crate::{
     binary::Binary,
     runtime::{Detected, Named, Runtime, Subject, is_version},
@@ -19,7 +20,7 @@ const WITH_VALUE: [&str; 9] =
     ["-r", "--require", "--import", "--loader", "--experimental-loader", "-C", "--conditions", "--env-file", "--title"];
 
 /// Folders climbed at most in search of `package.json`.
-const CLIMB: usize = 32;
+pub(super) const CLIMB: usize = 32;
 
 impl Runtime for NodeJs {
     fn name(&self) -> &'static str {
@@ -60,6 +61,10 @@ impl Runtime for NodeJs {
         Some(subject.environ.get("NODE_ENV").unwrap_or("development").to_string())
     }
 
+    fn framework(&self, subject: &Subject) -> Option<(String, String)> {
+        framework(subject)
+    }
+
     fn limits(&self) -> &'static [&'static str] {
         &[
             "what the script in the process does not tell (`node_bridge`) comes from the wire alone: where it is refused there are no parents, routes and exceptions, and nothing of what TLS hides",
@@ -81,7 +86,7 @@ fn unscoped(name: &str) -> String {
 }
 
 /// The main script, absolute.
-fn script(subject: &Subject) -> Option<PathBuf> {
+pub(super) fn script(subject: &Subject) -> Option<PathBuf> {
     let mut words = subject.arguments.iter().skip(1);
     while let Some(word) = words.next() {
         if WITH_VALUE.contains(&word.as_str()) {
@@ -101,7 +106,7 @@ fn script(subject: &Subject) -> Option<PathBuf> {
 }
 
 /// The nearest `package.json`, in the script's folder or above.
-fn package_of(subject: &Subject, start: &Path) -> Option<(PathBuf, serde_json::Value)> {
+pub(super) fn package_of(subject: &Subject, start: &Path) -> Option<(PathBuf, serde_json::Value)> {
     start.ancestors().take(CLIMB).find_map(|folder| {
         let path = folder.join("package.json");
         let package = serde_json::from_str(&subject.text(&path)?).ok()?;

@@ -54,6 +54,51 @@ const FILES: &[&str] = files![
     "attach.js",
 ];
 
+/// A package that the script changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Name of the library, by which it is switched off.
+    pub name: &'static str,
+    /// The package.
+    pub package: &'static str,
+    /// First and last major that were tried.
+    pub first: u32,
+    /// See `first`.
+    pub last: u32,
+}
+
+impl Known {
+    /// This major was tried.
+    pub fn has(&self, major: u32) -> bool {
+        (self.first..=self.last).contains(&major)
+    }
+}
+
+/// What the files of libraries say of themselves: `name: 'pg', package: 'pg-pool', versions: [2, 3]`.
+pub fn known() -> Vec<Known> {
+    FILES.iter().flat_map(|file| heads(file)).collect()
+}
+
+fn heads(file: &'static str) -> Vec<Known> {
+    let mut found = Vec::new();
+    let mut above = file;
+    while let Some((head, rest)) = above.split_once("versions: [") {
+        let Some((versions, rest)) = rest.split_once(']') else { break };
+        let named = |text: &'static str, name: &str| {
+            let (_, value) = text.rsplit_once(name)?;
+            Some((value, value.split_once('\'')?.0))
+        };
+        if let (Some((behind, name)), Some((first, last))) = (named(head, "name: '"), versions.split_once(", "))
+            && let (Ok(first), Ok(last)) = (first.parse(), last.parse())
+        {
+            let package = named(behind, "package: '").map_or(name, |(_, package)| package);
+            found.push(Known { name, package, first, last });
+        }
+        above = rest;
+    }
+    found
+}
+
 /// Name under which stack traces show functions of the script.
 pub const SOURCE: &str = "apm-agent:script";
 
@@ -202,6 +247,21 @@ mod tests {
         names.sort_unstable();
         let twice: Vec<&[&str]> = names.windows(2).filter(|pair| pair[0] == pair[1]).collect();
         assert!(names.len() > 100 && twice.is_empty(), "{} functions, {twice:?}", names.len());
+    }
+
+    #[test]
+    fn libraries_say_what_they_are() {
+        let files = FILES.iter().filter(|file| file.contains("libraries.push(")).count();
+        let (known, said) = (known(), FILES.concat().matches("versions: [").count());
+        assert!(files > 15 && known.len() == said, "{known:?}");
+        for wanted in [
+            Known { name: "express", package: "express", first: 4, last: 4 },
+            Known { name: "express", package: "router", first: 2, last: 2 },
+            Known { name: "pg", package: "pg-pool", first: 2, last: 3 },
+            Known { name: "@smithy/smithy-client", package: "@smithy/core", first: 3, last: 3 },
+        ] {
+            assert!(known.contains(&wanted), "{wanted:?} {known:?}");
+        }
     }
 
     #[test]

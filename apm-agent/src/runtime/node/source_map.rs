@@ -1,7 +1,8 @@
 //! Source maps: which place of which source a place in a made file comes from (ECMA-426, "Source map format").
 //!
-//! A map is the program's word and may be of any size: it is searched where it lies, nothing is unfolded. Maps that are
-//! made of others ("sections") are not read.
+//! A map is the program's word and may be of any size: it is searched where it lies, nothing is unfolded. A map may be made
+//! of others, a section each ("index map");
+//! `serde_json` bounds how deep.
 
 use std::path::{Component, Path, PathBuf};
 
@@ -24,6 +25,22 @@ pub(super) struct SourceMap {
     sources: Vec<Option<String>>,
     sources_content: Vec<Option<String>>,
     mappings: String,
+    /// What it is made of instead, if it is.
+    sections: Vec<Section>,
+}
+
+/// Part of a map, for what stands behind `offset`.
+#[derive(Debug, PartialEq, Eq, serde::Deserialize)]
+struct Section {
+    offset: Place,
+    map: SourceMap,
+}
+
+/// A place, from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+struct Place {
+    line: u32,
+    column: u32,
 }
 
 /// Where something comes from.
@@ -65,18 +82,30 @@ impl SourceMap {
     /// Of the bytes of a map.
     pub(super) fn parse(bytes: &[u8]) -> Option<Self> {
         let map: Self = serde_json::from_slice(bytes).ok()?;
-        (!map.mappings.is_empty()).then_some(map)
+        (!map.mappings.is_empty() || !map.sections.is_empty()).then_some(map)
     }
 
-    /// Bytes of its texts.
+    /// Bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        let texts = self.sources.iter().chain(&self.sources_content).flatten();
-        self.mappings.len() + texts.map(String::len).sum::<usize>()
+        let texts = self.sources.iter().chain(&self.sources_content);
+        let texts = texts.map(|text| size_of_val(text) + text.as_ref().map_or(0, String::len));
+        let sections = self.sections.iter().map(|section| size_of_val(section) + section.map.bytes());
+        self.mappings.len() + texts.chain(sections).sum::<usize>()
     }
 
     /// Where a place comes from; `line` and `column` count from 1.
     pub(super) fn original(&self, line: u32, column: u32) -> Option<Original<'_>> {
-        let found = find(&self.mappings, line.checked_sub(1)?, column.checked_sub(1)?)?;
+        self.find(Place { line: line.checked_sub(1)?, column: column.checked_sub(1)? })
+    }
+
+    fn find(&self, place: Place) -> Option<Original<'_>> {
+        let before = self.sections.iter().filter(|section| section.offset <= place);
+        if let Some(Section { offset, map }) = before.max_by_key(|section| section.offset) {
+            // The section's first line begins where it does.
+            let skipped = if place.line == offset.line { offset.column } else { 0 };
+            return map.find(Place { line: place.line - offset.line, column: place.column - skipped });
+        }
+        let found = find(&self.mappings, place)?;
         let index = usize::try_from(found.source).ok()?;
         let source = self.sources.get(index)?.as_ref()?;
         let root = self.source_root.as_deref().unwrap_or_default();
@@ -114,7 +143,7 @@ struct Mapping {
 }
 
 /// The last mapping of a line that begins at or before a column.
-fn find(mappings: &str, line: u32, column: u32) -> Option<Mapping> {
+fn find(mappings: &str, Place { line, column }: Place) -> Option<Mapping> {
     let (mut now, mut found) = (Mapping::default(), None);
     // All numbers but columns count on through the lines.
     for (number, segments) in (0_u32..).zip(mappings.split(';')).take_while(|(number, _)| *number <= line) {
@@ -198,6 +227,22 @@ mod tests {
     }
 
     #[test]
+    fn sections_are_maps_of_what_stands_behind_their_offset() {
+        let section =
+            |line: u32, column: u32| format!(r#"{{"offset":{{"line":{line},"column":{column}}},"map":{MAP}}}"#);
+        let sections = [section(0, 5), section(4, 0), section(4, 100)].join(",");
+        let map = SourceMap::parse(format!(r#"{{"version":3,"sections":[{sections}]}}"#).as_bytes()).expect("a map");
+        let at = |line, column| map.original(line, column).map(|original| (original.source, original.line));
+        let second = ("b.ts".to_owned(), 2);
+        for (line, column) in [(1, 6), (1, 14), (5, 9), (5, 101)] {
+            assert_eq!(at(line, column), Some(("../src/a.ts".to_owned(), 1)), "{line}:{column}");
+        }
+        assert_eq!([at(2, 5), at(6, 5)], [Some(second.clone()), Some(second)]);
+        assert_eq!([at(1, 5), at(3, 1), at(7, 1)], [const { None }; 3]);
+        assert!(map.bytes() > 3 * "AAAA,SAEA;ICDA,M".len());
+    }
+
+    #[test]
     fn numbers_are_read() {
         let read = |text: &str| Numbers(text.bytes()).collect::<Vec<_>>();
         assert_eq!(read("ACDgB"), [0, 1, -1, 16]);
@@ -232,7 +277,7 @@ mod tests {
 
     #[test]
     fn odd_maps_are_no_trouble() {
-        for text in ["", "{}", "[]", "null", r#"{"mappings":5}"#, r#"{"sections":[]}"#] {
+        for text in ["", "{}", "[]", "null", r#"{"mappings":5}"#, r#"{"sections":[]}"#, r#"{"sections":[{}]}"#] {
             assert_eq!(SourceMap::parse(text.as_bytes()), None, "{text}");
         }
         for mappings in

@@ -150,6 +150,8 @@ class Transaction {
     // GraphQL is served to it, and the operation that it asks for.
     this.servesGraphql = false
     this.operation = undefined
+    // Its calls by HTTP that are being answered, the last first.
+    this.answers = undefined
   }
 
   // The `traceparent` for a call whose span has this id.

@@ -12,9 +12,11 @@ const reported = notes()
 function tellError (error, handled, transaction, within, over) {
   if (transaction && !transaction.sampled) return
   if (typeof error === 'object' && error !== null) {
-    // It goes through many hands; that it ended the process is worth a second report.
-    if (handled && reported.get(error)) return
-    reported.set(error, true)
+    // It goes through many hands, and may be kept and thrown again in another request. That it ended the process is worth
+    // a second report.
+    const before = reported.get(error)
+    if (handled && before && (!transaction || before === transaction.id)) return
+    reported.set(error, transaction ? transaction.id : true)
   }
   const { kind, message, code, stack } = describe(error)
   begin(ERROR, 64 + room(kind) + room(code) + room(message, 2048) + room(stack, LONG))

@@ -69,12 +69,33 @@ function progress (request, event, first) {
   if (event === 'response' || event === 'upgrade' || event === 'connect') {
     span.status = first && first.statusCode
     span.port = portOf(request.socket)
-    if (event !== 'response') endCall(span)
+    if (event === 'response') isAnswered(span, first)
+    else endCall(span)
   } else if (event === 'error') {
     endCall(span, first)
   } else if (event === 'close') {
     endCall(span)
   }
+}
+
+// A connection that is not kept says that its request is over when it is closed itself, when whoever asked may be through
+// with the answer.
+function isAnswered (span, answer) {
+  const { transaction } = span
+  if (!isOwn(span) || transaction.ended !== 0) return
+  span.answer = answer
+  // What is over is let go, so that there are never more than were open at once.
+  while (transaction.answers && transaction.answers.over) transaction.answers = transaction.answers.earlier
+  span.earlier = transaction.answers
+  transaction.answers = span
+}
+
+// Ends the calls of a transaction that ends, whose answers are complete.
+function endAnswered (transaction) {
+  for (let span = transaction.answers; span; span = span.earlier) {
+    if (!span.over && span.answer.complete) endCall(span)
+  }
+  transaction.answers = undefined
 }
 
 function endCall (span, error) {

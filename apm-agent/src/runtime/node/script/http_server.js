@@ -102,6 +102,7 @@ function routeOf (transaction) {
 
 // `facts` gives what the wire does not show.
 function tellRequest (transaction, facts) {
+  endAnswered(transaction)
   transaction.ended = now()
   const { operation } = transaction
   const route = operation || routeOf(transaction)

@@ -35,6 +35,7 @@ class Span {
 // Messages were received: a transaction is told as a span whose parent, if there is one, is elsewhere.
 function tellReceived (transaction, library, name, failed, attributes) {
   const { id, began, parent } = transaction
+  endAnswered(transaction)
   transaction.ended = now()
   if (!active) return
   tellSpan({ library, name, id, began }, transaction, parent, failed ? FAILED | RECEIVED : RECEIVED, transaction.ended, attributes)

@@ -4,8 +4,9 @@ libraries.push({
   name: 'mongodb',
   versions: [5, 7],
   files: { 'lib/cmap/connection.js': mongodbConnection, 'lib/cmap/connection_pool.js': mongodbPool },
-  // From version 6 on.
+  // The first is that of version 5.
   classes: [
+    { method: 'command', like: 'onMessage', change: exports => mongodbConnection({ Connection: exports }, 5) },
     { method: 'command', like: 'sendWire', change: exports => mongodbConnection({ Connection: exports }, 6) },
     { method: 'checkIn', like: 'checkOut', change: exports => mongodbPool({ ConnectionPool: exports }) }
   ]

@@ -1,11 +1,10 @@
 //! Two Node.js services one behind the other, a hundred requests at a time, over pools, pipelines and TLS: every call is
 //! below the request that made it, and every request below the call.
 //!
-//! `NODE_TRUTH_REQUESTS` says how many requests on each major; without it there are few, to keep the tests short.
+//! `NODE_TRUTH_REQUESTS` says how many requests on each major; without it there are few, to keep the tests short. The
+//! ignored test (`-- --include-ignored`) has the same done with Elastic's agent in the services.
 
 use std::{
-    collections::{HashMap, HashSet},
-    io::Write as _,
     process::Command,
     sync::{
         Arc,
@@ -18,11 +17,11 @@ use anyhow::{Context as _, Result, anyhow, ensure};
 use apm_tests::{
     agent::Agent,
     decoder::Decoder,
-    documents::{Documents, text},
+    documents::Documents,
     express,
     http::{self, Connection},
     mariadb::{self, MariaDb},
-    node::{Libraries, Major},
+    node::{self, Libraries, Major},
     place,
     postgres::{DEBIAN_FOLDER, Postgres},
     programs::Program,
@@ -32,8 +31,12 @@ use apm_tests::{
     turn::{self, Need, Turn},
     wait,
 };
-use serde_json::Value;
 use tempfile::TempDir;
+
+use self::judge::Truth;
+
+mod elastic;
+mod judge;
 
 const NEEDS: &[Need] = &[
     Need::NodeMajors,
@@ -71,12 +74,14 @@ struct Shop {
 }
 
 impl Shop {
-    fn open(major: Major) -> Result<Self> {
+    /// With Elastic's agent in both services, which sends to this decoder, if there is one.
+    fn open(major: Major, elastic: Option<&Decoder>) -> Result<Self> {
         let (postgres, maria, redis) = (Postgres::start()?, MariaDb::start()?, Redis::start()?);
         let certificate = Certificate::generate()?;
         let tls = http::free_port()?;
         let leaf = service(
             major,
+            elastic,
             &[
                 ("TLS_PORT", tls.to_string()),
                 ("TLS_CERT", certificate.certificate().display().to_string()),
@@ -86,6 +91,7 @@ impl Shop {
         wait::until("the service to listen on TLS", wait::PATIENCE, || http::is_open(tls).then_some(()))?;
         let front = service(
             major,
+            elastic,
             &[
                 ("DOWN_PORT", leaf.port().to_string()),
                 ("DOWN_TLS_PORT", tls.to_string()),
@@ -110,8 +116,12 @@ impl Shop {
     }
 }
 
-fn service(major: Major, variables: &[(&str, String)]) -> Result<Program> {
+fn service(major: Major, elastic: Option<&Decoder>, variables: &[(&str, String)]) -> Result<Program> {
     let mut command = Command::new(major.program());
+    if let Some(decoder) = elastic {
+        node::with_elastic(&mut command, decoder);
+        command.env("ELASTIC_APM_API_REQUEST_TIME", "1s").env("ELASTIC_APM_SPAN_COMPRESSION_ENABLED", "false");
+    }
     command.arg(place::app("node/fan.js")).env("NODE_PATH", Libraries::Older.modules());
     command.envs(variables.iter().map(|(name, value)| (name, value)));
     Program::listening(&format!("Node.js {}", major.0), command)
@@ -126,8 +136,7 @@ fn visit(shop: &Shop, first: u32, count: u32) -> Result<(Documents, Stats)> {
         let clients: Vec<_> = (0..CONNECTIONS)
             .map(|number| {
                 let attached = Arc::clone(&attached);
-                let ids = (first..first + count).filter(move |id| id % CONNECTIONS == number);
-                scope.spawn(move || converse(port, number, ids, &attached))
+                scope.spawn(move || converse(port, number, ids(first, count, number), &attached))
             })
             .collect();
         let agent = shop.watch(&file.display().to_string());
@@ -137,6 +146,11 @@ fn visit(shop: &Shop, first: u32, count: u32) -> Result<(Documents, Stats)> {
     })?;
     // Decoded afterwards: the decoder would take the processors from what is watched.
     Ok((Decoder::start()?.decode(&file)?, stats))
+}
+
+/// Those of `count` ids from `first` on that one connection asks for.
+fn ids(first: u32, count: u32, connection: u32) -> impl Iterator<Item = u32> {
+    (first..first + count).filter(move |id| id % CONNECTIONS == connection)
 }
 
 fn converse(port: u16, number: u32, ids: impl Iterator<Item = u32>, attached: &AtomicBool) -> Result<()> {
@@ -156,128 +170,42 @@ fn ask(connection: &mut Connection, id: u32) -> Result<()> {
     Ok(())
 }
 
-/// How documents hang together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Truth {
-    /// Links that are right, by what is linked.
-    right: HashMap<String, u32>,
-    /// Spans below another request, and requests below another call.
-    wrong: u32,
-    /// Below nothing that was reported.
-    unlinked: u32,
-    /// Told a second time.
-    twice: u32,
-}
-
-/// Place of a document.
-type Key<'a> = (&'a str, &'a str);
-
-impl Truth {
-    /// Judges what is about counted ids.
-    fn of(documents: &Documents) -> Self {
-        let mut truth = Self::default();
-        let served: HashMap<Key<'_>, &Value> = documents.requests().map(|found| (key(found), found)).collect();
-        let made: HashMap<Key<'_>, &Value> =
-            documents.spans().map(|span| ((text(span, "trace.id"), text(span, "span.id")), span)).collect();
-        let mut seen = HashSet::new();
-        for span in documents.spans() {
-            let Some((what, id)) = subject(span).filter(|(_, id)| *id < UNCOUNTED) else { continue };
-            truth.twice += u32::from(!seen.insert((what.clone(), id)));
-            let request = served.get(&key(span)).map(|request| text(request, "url.path"));
-            let below = text(span, "parent.id") == text(span, "transaction.id");
-            truth.judge(what, request.map(|path| below && path == format!("/fan/{id}")));
-        }
-        for request in documents.requests() {
-            let path = text(request, "url.path");
-            let Some(("leaf", id)) = split(path).filter(|(_, id)| *id < UNCOUNTED) else { continue };
-            let way = path.split('/').nth(2).unwrap_or_default();
-            truth.twice += u32::from(!seen.insert((format!("request by {way}"), id)));
-            let parent = made.get(&(text(request, "trace.id"), text(request, "parent.id")));
-            truth.judge(format!("request by {way}"), parent.map(|call| text(call, "url.original").ends_with(path)));
-        }
-        truth
-    }
-
-    fn judge(&mut self, what: String, link: Option<bool>) {
-        match link {
-            Some(true) => *self.right.entry(what).or_default() += 1,
-            Some(false) => self.wrong += 1,
-            None => self.unlinked += 1,
-        }
-    }
-
-    fn add(&mut self, other: Self) {
-        for (what, count) in other.right {
-            *self.right.entry(what).or_default() += count;
-        }
-        self.wrong += other.wrong;
-        self.unlinked += other.unlinked;
-        self.twice += other.twice;
-    }
-
-    fn found(&self) -> u32 {
-        self.right.values().sum()
-    }
-}
-
-fn key(document: &Value) -> Key<'_> {
-    (text(document, "trace.id"), text(document, "transaction.id"))
-}
-
-/// `/fan/7` and `/leaf/http/7`
-fn split(path: &str) -> Option<(&str, u32)> {
-    let (rest, id) = path.rsplit_once('/')?;
-    Some((rest.trim_start_matches('/').split('/').next()?, id.parse().ok()?))
-}
-
-/// What a span is and whose: the id stands in its statement, its URL, or the name of a Redis command.
-fn subject(span: &Value) -> Option<(String, u32)> {
-    let statement = text(span, "span.db.statement");
-    let subtype = text(span, "span.subtype");
-    if let Some((_, rest)) = statement.split_once("'id=") {
-        let (id, column) = rest.split_once(".' AS ")?;
-        return Some((format!("{subtype} {column}"), id.parse().ok()?));
-    }
-    if let Some((_, rest)) = text(span, "span.name").split_once("ID=") {
-        return Some((subtype.to_owned(), rest.split('.').next()?.parse().ok()?));
-    }
-    let (_, path) = text(span, "url.original").split_once("/leaf/")?;
-    let (way, id) = path.split_once('/')?;
-    Some((format!("call by {way}"), id.parse().ok()?))
-}
-
 #[test]
 fn links_of_concurrent_requests_are_right() -> Result<()> {
+    on_each_major(truth)
+}
+
+/// Does `check` with so many requests on each major, if the tests can run.
+fn on_each_major(check: impl Fn(Major, u32) -> Result<()>) -> Result<()> {
     let wanted = std::env::var("NODE_TRUTH_REQUESTS").ok().map(|text| text.parse()).transpose()?;
-    let requests: u32 = wanted.unwrap_or(REQUESTS);
     for major in MAJORS {
         if !turn::can_run(NEEDS) {
             return Ok(());
         }
-        truth(major, requests).with_context(|| format!("on Node.js {}", major.0))?;
+        check(major, wanted.unwrap_or(REQUESTS)).with_context(|| format!("on Node.js {}", major.0))?;
     }
     Ok(())
 }
 
 fn truth(major: Major, requests: u32) -> Result<()> {
-    let shop = Shop::open(major)?;
+    let shop = Shop::open(major, None)?;
     let mut truth = Truth::default();
-    let mut first = 0;
-    while first < requests {
+    for (first, count) in portions(requests) {
         // Others have their turn between two visits.
         let Some(_turn) = Turn::take(NEEDS) else { return Ok(()) };
-        let count = MOST_AT_ONCE.min(requests - first);
         let (documents, stats) = visit(&shop, first, count)?;
         let visit = Truth::of(&documents);
         ensure!(visit.wrong == 0, "{visit:?}, {:?}", stats.non_zero());
         truth.add(visit);
-        first += count;
     }
-    let recall = f64::from(truth.found()) / f64::from(requests * LINKS);
-    // Past libtest's capture: these are figures to be read, not only limits.
-    let figures = format!("Node.js {}, {requests} requests: recall {recall:.5}, {truth:?}", major.0);
-    writeln!(std::io::stderr(), "node_truth: {figures}")?;
+    let recall = truth.recall(requests);
+    let figures = truth.figures(&format!("Node.js {}", major.0), requests)?;
     ensure!(recall >= RECALL, "{figures}");
     ensure!(f64::from(truth.twice) <= f64::from(requests * LINKS) * (1.0 - RECALL), "{figures}");
     Ok(())
+}
+
+/// Ids in portions: the first of each, and how many.
+fn portions(requests: u32) -> impl Iterator<Item = (u32, u32)> {
+    (0..requests).step_by(MOST_AT_ONCE as usize).map(move |first| (first, MOST_AT_ONCE.min(requests - first)))
 }
