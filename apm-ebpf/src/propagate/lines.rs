@@ -109,9 +109,10 @@ impl Lines {
 
     #[inline(always)]
     fn copy(&mut self, at: usize, (text, length): (*const u8, u64)) -> Option<u64> {
-        if length > STATE_BYTES as u64 {
-            return None;
-        }
+        // What the compiler knows of it already the verifier may not: it is told here, by a value of which nothing is known.
+        // SAFETY: a variable.
+        let length = unsafe { (&raw const length).read_volatile() };
+        let length = if length > STATE_BYTES as u64 { STATE_BYTES as u64 } else { length };
         // SAFETY: there is room for `length` behind all places where it is put.
         let read = unsafe { read_kernel_bytes(self.bytes.as_mut_ptr().add(at).cast(), length as u32, text.cast()) };
         (read == 0).then_some(length)
