@@ -1,7 +1,5 @@
 //! Connections as they come: accept, connect, and attempts that fail.
 
-use core::mem::MaybeUninit;
-
 use apm_common::{
     counter::Counter,
     event::{ConnectionBody, ROLE_CLIENT, ROLE_SERVER, kind},
@@ -18,10 +16,10 @@ use crate::{
     maps::{CONNECTIONS, CONNECTS, PROCESSES},
     propagate,
     registers::arguments,
-    ring::{count, lazy_wake, send_record},
+    ring::{count, lazy_wake, reserve, submit_waking},
     settings::{number, offset, read_kernel, read_user, result},
     socket::{
-        AF_INET, AF_INET6, AF_UNIX, Common, Socket, connection_record, describe, is_stream, open, socket,
+        AF_INET, AF_INET6, AF_UNIX, Socket, connection_record, describe, is_stream, open, socket,
         socket_of_file,
     },
 };
@@ -106,12 +104,12 @@ fn connected(ctx: &TracePointContext) -> Option<()> {
     if not_an_attempt || !is_stream(socket.sock()?) {
         return None;
     }
-    let mut slot = MaybeUninit::uninit();
+    let mut slot = reserve()?;
     let record = connection_record(&mut slot, kind::CONNECT_FAILED, socket.inode, ROLE_CLIENT);
     wanted(call.second, call.third, &mut record.body);
     record.body.started = started;
     record.body.error = -result as u32;
-    send_record(record, lazy_wake());
+    submit_waking(slot, lazy_wake());
     None
 }
 
@@ -173,13 +171,13 @@ fn attempt_failed(ctx: &RawTracePointContext) -> Option<()> {
     if error == 0 {
         return None;
     }
-    let mut slot = MaybeUninit::uninit();
+    let mut slot = reserve()?;
     let record = connection_record(&mut slot, kind::CONNECT_FAILED, socket.inode, ROLE_CLIENT);
-    describe(sock, &Common::read(sock)?, &mut record.body);
+    describe(sock, &mut record.body);
     // A softirq runs on whatever task was there: user space knows whose connection it is.
     record.header.pid = 0;
     record.header.tid = 0;
     record.body.error = error;
-    send_record(record, lazy_wake());
+    submit_waking(slot, lazy_wake());
     None
 }

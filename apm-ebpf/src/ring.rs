@@ -156,7 +156,13 @@ pub fn reserve<B>() -> Option<RingBufEntry<Record<B>>> {
 /// agent that is behind would be woken by every one (6 µs here).
 #[inline(always)]
 pub fn submit<B>(record: RingBufEntry<Record<B>>) {
-    record.submit(BPF_RB_NO_WAKEUP as u64);
+    submit_waking(record, BPF_RB_NO_WAKEUP as u64);
+}
+
+/// Sends a record that was reserved.
+#[inline(always)]
+pub fn submit_waking<B>(record: RingBufEntry<Record<B>>, wake: u64) {
+    record.submit(wake);
     count(Counter::EventsSent, 1);
 }
 

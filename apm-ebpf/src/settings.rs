@@ -35,32 +35,6 @@ pub fn read_kernel<T>(base: usize, offset: u32) -> Option<T> {
     unsafe { bpf_probe_read_kernel((base + offset as usize) as *const T) }.ok()
 }
 
-/// The beginning of a kernel structure, read at once: each read is a helper call, and what it costs hardly depends on
-/// how much is read.
-pub struct Block<const WORDS: usize> {
-    base: usize,
-    words: [u64; WORDS],
-}
-
-impl<const WORDS: usize> Block<WORDS> {
-    /// Reads the first `8 * WORDS` bytes at `base`; `None` on a fault.
-    #[inline(always)]
-    pub fn read(base: usize) -> Option<Self> {
-        Some(Self { base, words: read_kernel(base, 0)? })
-    }
-
-    /// The member at `offset`. Where the running kernel has it further away it is read by itself: the verifier knows
-    /// the offset and drops the branch that is not taken.
-    #[inline(always)]
-    pub fn get<T: Copy>(&self, offset: u32) -> Option<T> {
-        if offset as usize + size_of::<T>() > 8 * WORDS {
-            return read_kernel(self.base, offset);
-        }
-        // SAFETY: within `words`; members are aligned, but what the verifier does not mind need not be relied on.
-        Some(unsafe { self.words.as_ptr().byte_add(offset as usize).cast::<T>().read_unaligned() })
-    }
-}
-
 /// Loads a `T` at a fixed offset of a tracepoint's record; the verifier refuses one outside of it.
 #[inline(always)]
 pub fn field<T: Copy>(ctx: &TracePointContext, offset: usize) -> T {

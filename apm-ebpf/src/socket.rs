@@ -15,8 +15,8 @@ use aya_ebpf::helpers::{
 
 use crate::{
     maps::{CONNECTIONS, Call, Connection, IGNORED, NEITHER, WATCHED},
-    ring::{Record, count, header, lazy_wake, send_record, zeroed},
-    settings::{Block, load_kernel, offset, read_kernel, setting},
+    ring::{Record, count, header, lazy_wake, reserve, submit_waking, zeroed},
+    settings::{load_kernel, offset, read_kernel, setting},
 };
 
 /// `S_IFMT` and `S_IFSOCK` of `stat.h`.
@@ -44,9 +44,6 @@ pub struct Socket {
     /// The verifier knows from BTF what `file` points to.
     typed: bool,
 }
-
-/// `struct sock_common` up to the addresses of IPv6.
-pub type Common = Block<11>;
 
 /// The socket behind a descriptor of the current task; `None` when it is none.
 #[inline(always)]
@@ -145,16 +142,11 @@ impl Socket {
 /// Is it a TCP or unix stream socket?
 #[inline(always)]
 pub fn is_stream(sock: usize) -> bool {
-    is_stream_of(sock, read_kernel(sock, offset!(sock_family)).unwrap_or(0))
-}
-
-/// As [`is_stream`], where the family is known.
-#[inline(always)]
-fn is_stream_of(sock: usize, family: u16) -> bool {
     let kind: u16 = read_kernel(sock, offset!(sock_type)).unwrap_or(0);
     if kind != SOCK_STREAM {
         return false;
     }
+    let family: u16 = read_kernel(sock, offset!(sock_family)).unwrap_or(0);
     if family == AF_UNIX {
         return true;
     }
@@ -185,18 +177,15 @@ pub fn known(socket: &Socket) -> Option<&'static mut Connection> {
     CONNECTIONS.get_ptr_mut(socket.inode).map(|known| unsafe { &mut *known })
 }
 
-/// Enters a socket into the map and announces it, unless it is not a stream socket.
+/// Enters a socket into the map and announces it, unless it is not a stream socket. Its record is put together in the ring
+/// buffer: before Linux 6.13 a program and what it calls have 512 bytes of stack together.
 #[inline(never)]
 pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
     let Some(sock) = socket.sock() else {
         count(Counter::KernelReadFaults, 1);
         return 0;
     };
-    let Some(common) = Common::read(sock) else {
-        count(Counter::KernelReadFaults, 1);
-        return 0;
-    };
-    let stream = is_stream_of(sock, common.get(offset!(sock_family)).unwrap_or(0));
+    let stream = is_stream(sock);
     let state = Connection {
         position: [0; 2],
         captured: [0; 2],
@@ -212,13 +201,12 @@ pub fn open(socket: &Socket, role: u8, started: u64, flags: u16) -> u32 {
         count(Counter::ConnectionsFull, 1);
         return 0;
     }
-    if stream {
-        let mut slot = MaybeUninit::uninit();
+    if stream && let Some(mut slot) = reserve() {
         let record = connection_record(&mut slot, kind::OPEN, socket.inode, role);
         record.header.flags = flags;
         record.body.started = started;
-        describe(sock, &common, &mut record.body);
-        send_record(record, lazy_wake());
+        describe(sock, &mut record.body);
+        submit_waking(slot, lazy_wake());
     }
     0
 }
@@ -238,23 +226,29 @@ pub fn connection_record(
     record
 }
 
-/// Addresses of a socket.
+/// Addresses of a socket, read one by one where they are to lie.
 #[inline(always)]
-pub fn describe(sock: usize, common: &Common, body: &mut ConnectionBody) {
-    body.family = common.get(offset!(sock_family)).unwrap_or(0);
+pub fn describe(sock: usize, body: &mut ConnectionBody) {
+    body.family = read_kernel(sock, offset!(sock_family)).unwrap_or(0);
     if body.family == AF_UNIX {
         return describe_unix(sock, body);
     }
-    body.local_port = common.get(offset!(sock_num)).unwrap_or(0);
-    body.remote_port = u16::from_be(common.get(offset!(sock_dport)).unwrap_or(0));
-    if body.family == AF_INET6 {
-        body.local = common.get(offset!(sock_v6_saddr)).unwrap_or([0; 16]);
-        body.remote = common.get(offset!(sock_v6_daddr)).unwrap_or([0; 16]);
-    } else {
-        let local: [u8; 4] = common.get(offset!(sock_saddr)).unwrap_or([0; 4]);
-        let remote: [u8; 4] = common.get(offset!(sock_daddr)).unwrap_or([0; 4]);
-        body.local[..4].copy_from_slice(&local);
-        body.remote[..4].copy_from_slice(&remote);
+    body.local_port = read_kernel(sock, offset!(sock_num)).unwrap_or(0);
+    body.remote_port = u16::from_be(read_kernel(sock, offset!(sock_dport)).unwrap_or(0));
+    let (local, remote, bytes) = match body.family {
+        AF_INET6 => (offset!(sock_v6_saddr), offset!(sock_v6_daddr), 16),
+        _ => (offset!(sock_saddr), offset!(sock_daddr), 4),
+    };
+    read_address(sock, local, bytes, &mut body.local);
+    read_address(sock, remote, bytes, &mut body.remote);
+}
+
+#[inline(always)]
+fn read_address(sock: usize, offset: u32, bytes: u32, to: &mut [u8; 16]) {
+    if offset != ABSENT && bytes as usize <= to.len() {
+        let from = sock + offset as usize;
+        // SAFETY: there is room for `bytes`; on a fault the helper writes zeros.
+        let _ = unsafe { read_kernel_bytes(to.as_mut_ptr().cast(), bytes, from as *const _) };
     }
 }
 
