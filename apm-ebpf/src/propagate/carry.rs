@@ -132,6 +132,12 @@ fn read_head(ctx: &SkMsgContext, length: u32, head: &mut Head) -> Result<(), Cou
 /// Fills the gap that was made for the lines; false: it does not lie where it should.
 #[inline(always)]
 fn fill(ctx: &SkMsgContext, at: u32, length: u32, work: &Work) -> bool {
+    // Told to the verifier again, of a value of which the compiler knows nothing: some kernels have forgotten it by now.
+    // SAFETY: a variable.
+    let at = unsafe { (&raw const at).read_volatile() };
+    if at > HEAD_BYTES as u32 {
+        return false;
+    }
     let end = ctx.data_end();
     let mut to = ctx.data() + at as usize;
     let length = length as usize;
