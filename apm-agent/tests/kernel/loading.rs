@@ -15,7 +15,7 @@ const BPFTOOL: &str = "/usr/sbin/bpftool";
 
 /// Most instructions the verifier may walk for one program. The kernel's limit is a million; a program that comes near
 /// costs seconds to load, and has its captured state in registers instead of in the scratch record (`transfer.rs`).
-pub const MOST_VERIFIED: u32 = 125_000;
+const MOST_VERIFIED: u32 = 125_000;
 /// Of all programs together.
 const MOST_VERIFIED_TOGETHER: u32 = 800_000;
 

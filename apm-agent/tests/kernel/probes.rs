@@ -2,13 +2,19 @@
 
 use std::{fs, num::NonZeroU32};
 
-use apm_agent::kernel::{GoProbes, Probe};
-use apm_common::go::GoLayout;
+use apm_agent::{
+    config::Propagation as Ways,
+    kernel::{GoProbes, Probe, Written},
+};
+use apm_common::{
+    go::GoLayout,
+    propagation::{CONTINUE, Propagation},
+};
 
-use super::{loading::MOST_VERIFIED, stage::Stage};
+use super::stage::Stage;
 
-/// Every user probe in the object.
-const PROGRAMS: [&str; 18] = [
+/// Every user probe in the object but those that write into memory.
+const PROGRAMS: [&str; 48] = [
     "go_handle",
     "go_handled",
     "go_closed",
@@ -20,14 +26,50 @@ const PROGRAMS: [&str; 18] = [
     "go_echo_failed",
     "go_answer",
     "go_put_back",
+    "go_fasthttp_handle",
+    "go_fasthttp_handled",
+    "go_fiber2",
+    "go_fiber3",
+    "go_fiber_found",
+    "go_fiber2_failed",
+    "go_fiber3_failed",
     "go_http2_handled",
     "go_gave_up",
     "go_hijack",
+    "go_grpc_handle",
+    "go_grpc_status",
+    "go_grpc_left",
+    "go_grpc_call",
+    "go_grpc_called",
+    "go_grpc_fields",
+    "go_grpc_fielded",
+    "go_grpc_head",
+    "go_grpc_headed_stopped",
+    "go_http2_head_stopped",
+    "go_tls_head_stopped",
+    "go_http2_call",
+    "go_http2_called",
+    "go_tls_begin",
+    "go_tls_write",
+    "go_tls_read",
+    "go_statement_text",
+    "go_prepared_query",
+    "go_statement_query",
+    "go_statement_exec",
+    "go_statement_prepare",
+    "go_statement_done",
     "go_call",
     "go_round_trip",
+    "go_made",
     "go_panic",
     "go_recover",
 ];
+
+/// Those that do, which a kernel that is locked down refuses.
+const WRITING: [&str; 3] = ["go_tls_head", "go_http2_head", "go_grpc_headed"];
+
+/// Most instructions the verifier may walk for one of them: maps of headers are searched.
+const MOST_VERIFIED: u32 = 250_000;
 
 /// The actor is no Go program: probes in it find nothing to read, and it must not notice.
 fn probes(offset: u64) -> GoProbes {
@@ -63,6 +105,26 @@ fn probes_are_set_and_taken_out() {
     assert_eq!(stage.kernel.probes(), (0, 0));
     assert_eq!(links - self::links(), PROGRAMS.len(), "links that went");
     stage.acts(&[("write a 6", 6), ("read b 6", 6)]);
+}
+
+#[test]
+fn memory_is_written_into_where_the_kernel_lets_it() {
+    let Some(mut stage) = Stage::set() else { return };
+    stage.kernel.propagate(Propagation::new([1, 2], 1.0, CONTINUE, "es=s:1"), Ways::Full);
+    let pid = stage.actor.pid();
+    let offset = entry(pid);
+    let writing = GoProbes { probes: WRITING.map(|program| Probe { program, offset }).to_vec(), ..probes(offset) };
+    match stage.kernel.write_into_heads() {
+        Ok(way) => {
+            assert_eq!(way, Some(Written::Directly));
+            stage.kernel.probe(pid, &writing).expect("set");
+        }
+        Err(refused) => {
+            assert!(refused.to_string().contains("lock"), "{refused}");
+            assert!(stage.kernel.probe(pid, &writing).is_err(), "they are refused, too");
+        }
+    }
+    stage.acts(&[("pair a b", 0), ("write a 5", 5), ("read b 5", 5)]);
 }
 
 #[test]

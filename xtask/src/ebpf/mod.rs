@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{shell, tree};
 
 mod sources;
+mod stack;
 mod tool_chain;
 
 use tool_chain::ToolChain;
@@ -101,6 +102,7 @@ fn install(tool_chain: &ToolChain, built: &Path) -> Result<()> {
     if !contains(&bytes, b".BTF.ext") {
         bail!("the object built has no BTF; is `bpf-linker` 0.10 or newer?");
     }
+    stack::check(&bytes)?;
     fs::write(&object, &bytes).with_context(|| format!("could not write {}", object.display()))?;
     fs::write(tree::root().join(sources::RECORD), sources::listing(tree::root())?)?;
     shell::say(&format!("wrote {} ({} bytes) and {}", sources::OBJECT, bytes.len(), sources::RECORD));

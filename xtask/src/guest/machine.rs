@@ -2,10 +2,11 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Write as _},
+    io::{self, BufRead as _, BufReader, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::mpsc::channel,
     thread,
     time::Duration,
 };
@@ -72,8 +73,7 @@ fn boot(kernel: &Kernel, folder: &Path, command: &[String], append: &str, timeou
     let socket = folder.join("root.sock");
     let _share = share(&socket)?;
     let memory = format!("memory-backend-memfd,id=mem,size={MEMORY}M,share=on");
-    let mut qemu = Command::new("timeout");
-    qemu.args(["-k", "5", &timeout.to_string(), "qemu-system-x86_64"]);
+    let mut qemu = Command::new("qemu-system-x86_64");
     // `microvm` hangs now and then in software; `max` is what that can do. With two processors the kernel now and then dies
     // of its own breakpoints when it changes its code, as it does for each perf event.
     qemu.args(["-M", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", &MEMORY.to_string()]);
@@ -84,6 +84,20 @@ fn boot(kernel: &Kernel, folder: &Path, command: &[String], append: &str, timeou
     qemu.args(["-device", "vhost-user-fs-pci,chardev=host,tag=host"]);
     let mut running = Running(qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?);
     let console = running.0.stdout.take().context("qemu has no console")?;
+    // It ends when we have read what it says, or takes too long.
+    let (read, is_read) = channel::<()>();
+    let ends = thread::spawn(move || {
+        let _ = is_read.recv_timeout(Duration::from_secs(timeout));
+        drop(running);
+    });
+    let status = status(console).with_context(|| format!("the guest has {timeout} s"));
+    drop(read);
+    let _ = ends.join();
+    status
+}
+
+/// Passes on what a guest says from its start on, until it says the command's status.
+fn status(console: impl io::Read) -> Result<i32> {
     let (mut last, mut is_started) = (Vec::new(), false);
     for line in BufReader::new(console).split(b'\n') {
         let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
@@ -97,7 +111,7 @@ fn boot(kernel: &Kernel, folder: &Path, command: &[String], append: &str, timeou
         last.push(line);
     }
     let from = last.len().saturating_sub(20);
-    bail!("the guest ended without a status, or took longer than {timeout} s:\n{}", last[from..].join("\n"))
+    bail!("the guest ended without a status, or took too long:\n{}", last[from..].join("\n"))
 }
 
 /// Shares this machine's root.
