@@ -5,7 +5,7 @@ use apm_common::event::{ANSWERED_FAILED, ASKED_HTTP2, ASKED_TLS, AnsweredBody, A
 use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
 use super::{
-    Hit, member, text,
+    Hit, bounded, member, text,
     trace::{self, forget},
 };
 use crate::{
@@ -71,13 +71,10 @@ pub unsafe fn copy_trace(body: *mut AskedBody, headers: &GoTraceHeaders) {
 /// `to` is valid for writes.
 #[inline(always)]
 pub unsafe fn copy<const N: usize>(to: *mut Text<N>, [address, length]: [u64; 2]) {
-    let length = if length > N as u64 { N as u64 } else { length };
+    let length = bounded::<N>(length);
     // SAFETY: the caller's; there is room for `length`.
     unsafe {
-        let read = match length {
-            0 => 1,
-            _ => read_user_bytes((&raw mut (*to).bytes).cast(), length as u32, address as *const _),
-        };
+        let read = read_user_bytes((&raw mut (*to).bytes).cast(), length as u32, address as *const _);
         (&raw mut (*to).len).write(if read == 0 { length } else { 0 });
     }
 }

@@ -113,6 +113,16 @@ impl Hit {
 /// `abi.ITab.Type`
 const ITAB_TYPE: u32 = 8;
 
+/// At most `N`, told to the verifier of a value of which the compiler knows nothing: those before Linux 6.6 or so know only
+/// of the register that was compared, and the compiler compares another where it can.
+#[inline(always)]
+fn bounded<const N: usize>(length: u64) -> u64 {
+    let length = if length > N as u64 { N as u64 } else { length };
+    // SAFETY: a variable.
+    let length = unsafe { (&raw const length).read_volatile() };
+    if length > N as u64 { 0 } else { length }
+}
+
 /// The current process, if it is a Go process with probes.
 #[inline(always)]
 fn process() -> Option<(u32, &'static GoLayout)> {

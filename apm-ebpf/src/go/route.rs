@@ -10,7 +10,7 @@ use apm_common::{
 };
 use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, member, value::tell_failure};
+use super::{Hit, bounded, member, value::tell_failure};
 use crate::{
     maps::Goroutine,
     registers::{Register, probed},
@@ -205,7 +205,8 @@ pub fn tell((request, router, part): (u64, u32, u32), [address, length]: [u64; 2
         (&raw mut (*record).body.router).write(router);
         (&raw mut (*record).body.part).write(part);
         (&raw mut (*record).body.text_len).write(length);
-        read_user_bytes((&raw mut (*record).body.text).cast(), length as u32, address as *const _)
+        let bytes = bounded::<ROUTE_BYTES>(length);
+        read_user_bytes((&raw mut (*record).body.text).cast(), bytes as u32, address as *const _)
     };
     if read != 0 {
         slot.discard(0);

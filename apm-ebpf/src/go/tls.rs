@@ -11,7 +11,7 @@ use apm_common::{
 };
 use aya_ebpf::{helpers::generated::bpf_probe_read_user as read_user_bytes, macros::uprobe, programs::ProbeContext};
 
-use super::{Hit, heads, member, of_goroutine};
+use super::{Hit, bounded, heads, member, of_goroutine};
 use crate::{
     maps::{CALL_NONE, CALL_WANTED, CONNECTIONS, Connection, IGNORED, INCOMING, OUTGOING},
     registers::{Register, probed},
@@ -184,9 +184,9 @@ fn tell(id: u64, position: u64, whose: u64, address: u64, length: u64) -> u32 {
 
 #[inline(always)]
 fn record<const N: usize>(id: u64, position: u64, whose: u64, [address, length]: [u64; 2]) -> Option<()> {
-    let length = if length > N as u64 { N as u64 } else { length };
     let flags = if whose & 1 == OUTGOING as u64 { DATA_OUTGOING } else { 0 };
     let mut slot = reserve::<Said<N>>()?;
+    let length = bounded::<N>(length);
     let record: *mut Record<Said<N>> = slot.as_mut_ptr();
     // SAFETY: the slot is as large as the record, and there is room for `length`. Nobody reads what lies behind that.
     unsafe {
@@ -208,10 +208,10 @@ fn record<const N: usize>(id: u64, position: u64, whose: u64, [address, length]:
 
 #[inline(always)]
 fn record_carrying(id: u64, position: u64, whose: u64, [address, length]: [u64; 2]) -> Option<()> {
-    let length = if length > CHUNK_BYTES as u64 { CHUNK_BYTES as u64 } else { length };
     // SAFETY: map values live until the program ends (RCU).
     let place = unsafe { (*CONNECTIONS.get_ptr(id)?).call.place };
     let mut slot = reserve::<Carrying>()?;
+    let length = bounded::<CHUNK_BYTES>(length);
     let record: *mut Record<Carrying> = slot.as_mut_ptr();
     // SAFETY: as above.
     unsafe {

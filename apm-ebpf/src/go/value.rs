@@ -8,7 +8,7 @@ use apm_common::{
 };
 use aya_ebpf::helpers::generated::bpf_probe_read_user as read_user_bytes;
 
-use super::{Hit, ITAB_TYPE, member};
+use super::{Hit, ITAB_TYPE, bounded, member};
 use crate::{
     ring::{header, reserve, submit},
     settings::read_user,
@@ -36,13 +36,10 @@ pub unsafe fn write_value(body: *mut ValueBody, value_type: u64, value: u64) {
 /// As [`write_value`].
 #[inline(always)]
 pub unsafe fn write_text(body: *mut ValueBody, [address, length]: [u64; 2]) {
-    let length = if length > VALUE_TEXT_BYTES as u64 { VALUE_TEXT_BYTES as u64 } else { length };
+    let length = bounded::<VALUE_TEXT_BYTES>(length);
     // SAFETY: the caller's; the text has room for `length`.
     unsafe {
-        let read = match length {
-            0 => 1,
-            _ => read_user_bytes((&raw mut (*body).text).cast(), length as u32, address as *const _),
-        };
+        let read = read_user_bytes((&raw mut (*body).text).cast(), length as u32, address as *const _);
         (&raw mut (*body).text_len).write(if read == 0 { length } else { 0 });
     }
 }
