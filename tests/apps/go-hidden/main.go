@@ -44,7 +44,7 @@ func main() {
 	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT")}
 	var err error
 	if os.Getenv("WAY") == "h2c" {
-		unencrypted(server)
+		unencrypted(server, "SetHTTP1")
 		err = server.ListenAndServe()
 	} else {
 		server.TLSConfig = &tls.Config{Certificates: []tls.Certificate{certificate()}}
@@ -63,14 +63,16 @@ func handle(name string, handler http.HandlerFunc) {
 	http.HandleFunc("/"+name+"/", handler)
 }
 
-// unencrypted has a server or a transport speak HTTP/2 alone, also in plain text; before Go 1.24 it has no such member.
-func unencrypted(of interface{}) {
+// unencrypted has a server or a transport speak HTTP/2, also in plain text, and these others; before Go 1.24 it has no such
+// member.
+func unencrypted(of interface{}, others ...string) {
 	protocols := reflect.ValueOf(of).Elem().FieldByName("Protocols")
 	if protocols.IsValid() {
 		is := []reflect.Value{reflect.ValueOf(true)}
 		protocols.Set(reflect.New(protocols.Type().Elem()))
-		protocols.MethodByName("SetHTTP2").Call(is)
-		protocols.MethodByName("SetUnencryptedHTTP2").Call(is)
+		for _, set := range append(others, "SetHTTP2", "SetUnencryptedHTTP2") {
+			protocols.MethodByName(set).Call(is)
+		}
 	}
 }
 
