@@ -227,7 +227,7 @@ pub static OPTIONS: &[Row] = &[
         |s, items| s.bridges.go_routes = value::boolean(one(items)?)?),
     row!("propagation", "APM_AGENT_PROPAGATION", "propagation",
         Kind::Choice(&["true", "plain", "stop-and-write", "false"]), "true", Capture,
-        "Put `traceparent` into the calls of Go programs, on connections opened from then on: plain HTTP/1 at the socket, and those over TLS, HTTP/2 and gRPC in the program's memory, where the kernel lets us; `plain` leaves memory alone; `stop-and-write` stops the program for each such call where the kernel does not",
+        "Put `traceparent` into the calls of Go programs: plain HTTP/1 at the socket (on a connection older than the agent from the second call on), and those over TLS, HTTP/2 and gRPC in the program's memory, where the kernel lets us; `plain` leaves memory alone; `stop-and-write` stops the program for each such call where the kernel does not",
         |s, items| s.bridges.propagation = value::propagation(one(items)?)?),
     row!("go_ancestry", "APM_AGENT_GO_ANCESTRY", "go-ancestry", Kind::Boolean, "false", Capture,
         "Link calls of Go programs that are made without a context to the open request that made their goroutine: a guess, wrong for workers that serve others too; every `go` statement costs about 1 µs more",

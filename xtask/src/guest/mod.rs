@@ -49,8 +49,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-/// Builds agent (unless `APM_AGENT` names one), test and its programs here, where that is fast, and gives back how the test is run there: with copies, as
-/// what the guest has seen of a file may not change.
+/// Builds agent (unless `APM_AGENT` names one), test and its programs here, where that is fast, and gives back how the test
+/// is run there: with copies, as what the guest has seen of a file may not change.
 fn tests() -> Result<Vec<String>> {
     let folder = cache()?.join("tests");
     fs::create_dir_all(&folder)?;

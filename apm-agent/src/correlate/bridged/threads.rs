@@ -52,8 +52,8 @@ impl Threads {
         thread.opened.push_back((time, connection));
     }
 
-    /// A connection began with a call. What was announced before is none of its further calls: a driver that announces that it
-    /// is about to connect (Npgsql 10) may go on with the new connection's own statements on any thread.
+    /// A connection began with a call. What was announced before is none of its further calls: a driver that announces
+    /// that it is about to connect (Npgsql 10) may go on with the new connection's own statements on any thread.
     pub(super) fn connected(&mut self, connection: u64, time: Nanos) {
         self.connected.insert(connection, time);
     }

@@ -1,8 +1,7 @@
 //! Source maps: which place of which source a place in a made file comes from (ECMA-426, "Source map format").
 //!
 //! A map is the program's word and may be of any size: it is searched where it lies, nothing is unfolded. A map may be made
-//! of others, a section each ("index map");
-//! `serde_json` bounds how deep.
+//! of others, a section each ("index map"); `serde_json` bounds how deep.
 
 use std::path::{Component, Path, PathBuf};
 
