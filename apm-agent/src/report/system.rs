@@ -228,7 +228,9 @@ impl System {
                 "`confidentiality`: programs may not read kernel memory",
                 "boot with `lockdown=integrity` or without secure boot's confidentiality mode",
             ),
-            Some(mode) => Check::ok(name, format!("`{mode}`; the agent writes to no process's memory")),
+            Some(mode) => {
+                Check::ok(name, format!("`{mode}`; it matters only for `traceparent` over TLS, HTTP/2 and gRPC"))
+            }
             None => Check::ok(name, "cannot be told (securityfs is not mounted); `none` and `integrity` do no harm"),
         }
     }
